@@ -1,0 +1,80 @@
+"""nbtune tunes a notebook cell: the public names, and nothing heavy.
+
+Each name is imported from its module at first use (PEP 562), so that ``import nbtune`` and
+``%load_ext nbtune`` stay quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbtune.context import current_trial, report
+    from nbtune.exceptions import (
+        NbtuneError,
+        NbtuneWarning,
+        ObjectiveError,
+        QueryError,
+        ReportError,
+        SpaceError,
+        SpecError,
+        StoreError,
+        SweepError,
+        TrialError,
+        WorkerError,
+    )
+    from nbtune.objective import tunable
+    from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
+    from nbtune.sweep import Sweep, load, sweeps
+    from nbtune.trial import Trial
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "nbtune.context": ("current_trial", "report"),
+    "nbtune.exceptions": (
+        "NbtuneError",
+        "NbtuneWarning",
+        "ObjectiveError",
+        "QueryError",
+        "ReportError",
+        "SpaceError",
+        "SpecError",
+        "StoreError",
+        "SweepError",
+        "TrialError",
+        "WorkerError",
+    ),
+    "nbtune.objective": ("tunable",),
+    "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Real", "Space"),
+    "nbtune.sweep": ("Sweep", "load", "sweeps"),
+    "nbtune.trial": ("Trial",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*sorted(_MODULE_OF), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'nbtune' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register the magics: what ``%load_ext nbtune`` calls."""
+    from nbtune.magics import register  # noqa: PLC0415 - IPython is needed only here
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Undo what `load_ipython_extension` did."""
+    from nbtune.magics import unregister  # noqa: PLC0415 - as above
+
+    unregister(ipython)

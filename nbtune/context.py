@@ -1,0 +1,200 @@
+"""What an objective calls while it runs: ``report``, ``current_trial``, checkpoints later.
+
+A worker installs a `Reporter` before it calls the objective; without one, ``report`` shows its
+values and returns, so that a cell or function also runs by itself.
+"""
+
+import math
+import operator
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbtune.exceptions import ReportError
+from nbtune.trial import Params
+
+__all__ = ["CurrentTrial", "Reporter", "TrialStopped", "current_trial", "report", "reporting"]
+
+
+class TrialStopped(BaseException):
+    """Unwinds a trial that was asked to stop; not an Exception, so user code does not catch it."""
+
+    def __init__(self, reason: str = "", *, complete: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.complete = complete
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentTrial:
+    """What a running objective may know about its trial."""
+
+    number: int
+    params: Params
+    dir: Path
+    seed: int
+
+
+class Reporter:
+    """Checks one trial's reports and hands them to a worker's `send`.
+
+    Parameters
+    ----------
+    trial : CurrentTrial
+    send : callable
+        Called with ``(step, metrics)``; it may block at a milestone and may raise `TrialStopped`
+        or `ReportError`.
+    step_name : str
+        The keyword that names the step, for instance "epoch".
+    last_step : int
+        The last step already reported, 0 for a fresh trial.
+    """
+
+    def __init__(
+        self,
+        trial: CurrentTrial,
+        send: Callable[[int, dict[str, float]], None],
+        *,
+        step_name: str = "epoch",
+        last_step: int = 0,
+    ) -> None:
+        self.trial = trial
+        self.step_name = step_name
+        self.last_step = last_step
+        self._send = send
+        self._lock = threading.RLock()
+
+    def report(self, step: object, metrics: dict[str, object], caller: Callable[[], str]) -> None:
+        """Check one report and send it; raise `ReportError` where it breaks the contract."""
+        if self.step_name in metrics:
+            if step is not None:
+                name = self.step_name
+                raise ReportError(
+                    f"{caller()}: both step={step!r} and {name}={metrics[name]!r} given; "
+                    "they are the same thing, keep one"
+                )
+            step = metrics.pop(self.step_name)
+        values = {name: _number(name, value, caller) for name, value in metrics.items()}
+        with self._lock:
+            number = self.last_step + 1 if step is None else self._check_step(step, caller)
+            self.last_step = number
+            self._send(number, values)
+
+    def _check_step(self, step: object, caller: Callable[[], str]) -> int:
+        try:
+            if isinstance(step, bool):
+                raise TypeError
+            number = operator.index(step)  # type: ignore[arg-type]
+        except TypeError:
+            if not (isinstance(step, float) and step.is_integer()):
+                raise ReportError(
+                    f"{caller()}: {self.step_name}={step!r} is not an integer; "
+                    "count steps 1, 2, 3, ..."
+                ) from None
+            number = int(step)
+        if number < 1:
+            raise ReportError(
+                f"{caller()}: {self.step_name}={number} is not positive; the first step is 1, "
+                f"for instance `for {self.step_name} in range(1, n + 1)`"
+            )
+        if number <= self.last_step:
+            raise ReportError(
+                f"{caller()}: {self.step_name}={number} does not grow, the last report was at "
+                f"{self.last_step}; report each step once, all its metrics in one call"
+            )
+        return number
+
+
+def _number(name: str, value: object, caller: Callable[[], str]) -> float:
+    if type(value) is float:
+        return value
+    if not isinstance(value, str | bytes | complex):
+        try:
+            item = getattr(value, "item", None)  # NumPy and PyTorch scalars, arrays of size 1
+            return float(item() if callable(item) else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            pass
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    raise ReportError(
+        f"{caller()}: {name}={shown} is a {type(value).__name__}, not a number; "
+        f"report one number for each metric, for instance {name}=float(...)"
+    )
+
+
+_context: ContextVar[Reporter | None] = ContextVar("nbtune_reporter", default=None)
+_of_process: Reporter | None = None  # threads that a trial starts do not inherit the ContextVar
+
+
+def _active() -> Reporter | None:
+    return _context.get() or _of_process
+
+
+@contextmanager
+def reporting(reporter: Reporter, *, whole_process: bool = False) -> Iterator[None]:
+    """Make `reporter` receive this context's reports, or those of all threads of the process."""
+    global _of_process  # noqa: PLW0603 - a worker process runs one trial at a time
+    token = _context.set(reporter)
+    if whole_process:
+        _of_process = reporter
+    try:
+        yield
+    finally:
+        _context.reset(token)
+        if whole_process:
+            _of_process = None
+
+
+def _line_of(frame: Any) -> str:
+    return f"report in {frame.f_code.co_filename}, line {frame.f_lineno}"
+
+
+def report(step: int | None = None, **metrics: Any) -> None:
+    """Tell the sweep how the trial stands after one step.
+
+    Outside a sweep it shows its values and returns, so that the code also runs by itself.
+
+    Parameters
+    ----------
+    step : int >= 1, optional
+        The resource spent so far (epochs, boosting rounds, samples); it must grow from report to
+        report. It may be named by what it is, ``report(epoch=3, ...)``, where the sweep's ``step``
+        says so ("epoch" unless told otherwise). Without it, the last step plus one.
+    **metrics : float
+        Any number of numeric metrics; NaN and infinity are recorded and rank last.
+
+    Raises
+    ------
+    ReportError
+        When the step is not a positive integer or does not grow, or a metric is not a number.
+    """
+    reporter = _active()
+    if reporter is None:
+        shown = {"step": step, **metrics} if step is not None else metrics
+        sys.stdout.write(
+            "  ".join(f"{name} {_short(value)}" for name, value in shown.items()) + "\n"
+        )
+        return
+    frame = sys._getframe(1)
+    reporter.report(step, metrics, lambda: _line_of(frame))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def current_trial() -> CurrentTrial | None:
+    """Return the trial that is running here, None outside a sweep.
+
+    Its ``number``, ``params``, ``dir`` (a folder for the trial's files, created on first use by
+    the worker) and ``seed`` (its own, from the sweep's seed and its number).
+    """
+    reporter = _active()
+    return reporter.trial if reporter else None

@@ -1,0 +1,76 @@
+"""What a searcher must do: three methods, pure, told everything it knows.
+
+A searcher has no clock, does no I/O and uses no global random state. What it suggests is a
+function of its arguments, its seed and what it was told, in that order; a sweep that resumes
+tells it its history again, so it saves nothing itself. It pickles, its generator included.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from nbtune.space import Space
+from nbtune.trial import Params
+
+__all__ = ["Searcher"]
+
+
+class Searcher(ABC):
+    """Says which params come next."""
+
+    starts_with_defaults: ClassVar[bool] = True
+    """Whether the sweep tries the space's defaults as trial 0, before the first suggestion."""
+
+    finite: bool = False
+    """Whether it runs out by itself, so that a sweep needs no other budget."""
+
+    def setup(self, space: Space, *, seed: int) -> None:
+        """Take the space and the seed; called once, before anything else.
+
+        Raises
+        ------
+        SpaceError
+            When this searcher cannot walk the space; it says why and what to use instead.
+        """
+        self.space = space
+        self.seed = seed
+
+    @abstractmethod
+    def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
+        """Return params for trial `number`, or None when there is nothing to try now.
+
+        Parameters
+        ----------
+        number : int >= 0
+            The trial's number. Randomness is drawn from ``(seed, number)``.
+        pending : sequence of dict
+            The params of every trial that has been started or queued and not yet observed.
+
+        Returns
+        -------
+        dict or None
+            Plain Python values inside the space. None while trials are pending: ask again after
+            the next observation; None with nothing pending: the search is exhausted.
+        """
+
+    @abstractmethod
+    def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
+        """Learn a result.
+
+        Parameters
+        ----------
+        params : dict
+            As suggested, enqueued, or the defaults.
+        score : float or None
+            Higher is better, whatever the user's direction; ``-inf`` for NaN; None when the trial
+            failed or never reported the metric.
+        step : int >= 0
+            The step of the score.
+        ended : bool
+            False for a report at a scheduler's milestone of a trial that goes on; such a call may
+            be ignored. True exactly once a trial, with its last score.
+        """
+
+    def size(self) -> int | None:
+        """Return how many trials it will suggest in all, None when unknown or unbounded."""
+        return None

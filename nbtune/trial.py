@@ -1,0 +1,136 @@
+"""The trial and its parts, as frozen values that every layer may hold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Failure", "Goal", "Params", "Report", "Status", "Trial"]
+
+Params: TypeAlias = dict[str, Any]
+"""One point of a space: names to plain Python values, never NumPy scalars."""
+
+
+class Status(StrEnum):
+    """Where a trial stands; ``Trial.reason`` says why."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether a trial with this status is over."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({Status.COMPLETED, Status.STOPPED, Status.FAILED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The metric that a sweep optimises, and in which direction."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+    def score(self, value: float | None) -> float | None:
+        """Return `value` so that higher is better; NaN ranks last, None stays None."""
+        if value is None:
+            return None
+        if math.isnan(value):
+            return -math.inf
+        return value if self.direction == "maximize" else -value
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One set of metrics at one step; ``time`` is seconds since the epoch."""
+
+    step: int
+    metrics: Mapping[str, float]
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a trial failed, as plain text: nothing a worker sends is unpickled."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One evaluation of params, as it stood when the snapshot was taken.
+
+    ``reports_so_far`` is shared with the engine and only ever grows at its end; ``count`` is how
+    much of it this snapshot covers. Times are seconds since the epoch, None where not yet known.
+    """
+
+    number: int
+    params: Params
+    status: Status = Status.PENDING
+    reason: str = ""
+    reports_so_far: Sequence[Report] = field(default=(), repr=False)
+    count: int = 0
+    started: float | None = None
+    ended: float | None = None
+    slot: int | None = None
+    failure: Failure | None = field(default=None, repr=False)
+    dir: Path | None = field(default=None, repr=False)
+
+    @property
+    def reports(self) -> Sequence[Report]:
+        """Every report so far, steps ascending."""
+        return self.reports_so_far[: self.count]
+
+    @property
+    def steps(self) -> int:
+        """The last step reported, 0 before the first."""
+        return self.reports_so_far[self.count - 1].step if self.count else 0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric."""
+        last: dict[str, float] = {}
+        for report in self.reports:
+            last.update(report.metrics)
+        return last
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from start to end; None while it runs or before it starts."""
+        if self.started is None or self.ended is None:
+            return None
+        return self.ended - self.started
+
+    @property
+    def log(self) -> str:
+        """What the trial wrote to stdout and stderr, at most its last 64 KiB."""
+        path = self.dir / "log.txt" if self.dir else None
+        if path is None or not path.exists():
+            return ""
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 65536))
+            return file.read().decode(errors="replace")
+
+    def value(self, metric: str) -> float | None:
+        """Return the last value of `metric`; None when it was never reported."""
+        for index in range(self.count - 1, -1, -1):
+            metrics = self.reports_so_far[index].metrics
+            if metric in metrics:
+                return metrics[metric]
+        return None
+
+    def curve(self, metric: str) -> tuple[list[int], list[float]]:
+        """Return the steps and values of `metric`, two lists of equal length."""
+        points = [(r.step, r.metrics[metric]) for r in self.reports if metric in r.metrics]
+        return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,153 @@
+"""What runs trials: the contract between the engine and every kind of worker.
+
+The engine calls; workers answer by posting events to the engine's inbox. Every method returns at
+once. Each trial that was started ends with exactly one `Ended`.
+"""
+
+import queue
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from nbtune.decision import Decision
+from nbtune.trial import Failure, Params, Report
+
+__all__ = ["Assignment", "Ended", "Event", "Inbox", "Job", "Reported", "SlotReady", "Workers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all trials of a sweep share.
+
+    ``call`` takes params (a dict) and returns what the user's code returns. ``payload`` is a file
+    from which another process loads a fresh ``call`` for each trial (`objective.payload`).
+    ``result_metric`` names a bare number that the objective returns. ``folder`` is the sweep's own:
+    trial n writes into ``folder / str(n)``.
+    """
+
+    call: Callable[[Params], Any]
+    payload: Path | None
+    step_name: str
+    result_metric: str
+    folder: Path
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One trial to run: its first milestone is a step, None when nothing will be asked."""
+
+    number: int
+    params: Params
+    milestone: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotReady:
+    """A slot can take a trial: posted once when its process is up, and again after each `Ended`."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """Reports of one trial, oldest first; ``waiting`` when it awaits a decision on the last one."""
+
+    number: int
+    reports: list[Report]
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A trial is over.
+
+    ``how``: "returned" (``result`` holds the metrics of what it returned, empty for None),
+    "stopped" (it obeyed a `Stop` or a ``stop()``), "completed" (it obeyed a `Complete`),
+    "raised" (``failure``), "died" (the process ended under it: ``failure`` says how),
+    "killed" (by ``kill()``).
+    """
+
+    number: int
+    slot: int
+    how: Literal["returned", "stopped", "completed", "raised", "died", "killed"]
+    time: float
+    result: dict[str, float] | None = None
+    failure: Failure | None = None
+
+
+Event: TypeAlias = Any
+"""One of the classes above, or whatever else the engine itself posts to its inbox."""
+
+
+class Inbox:
+    """The engine's queue on real time; `Simulated` workers bring one on virtual time."""
+
+    virtual = False
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def put(self, event: Event) -> None:
+        """Post an event, from any thread."""
+        self._queue.put(event)
+
+    def get(self, timeout: float | None) -> Event | None:
+        """Return the next event, or None after `timeout` seconds (None: wait for ever)."""
+        try:
+            return (
+                self._queue.get(timeout=timeout)
+                if timeout is None or timeout > 0
+                else (self._queue.get_nowait())
+            )
+        except queue.Empty:
+            return None
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return time.time()
+
+
+class Workers(ABC):
+    """A set of slots that run trials, one at a time each."""
+
+    slots: int
+    """How many trials may run at once."""
+
+    def inbox(self) -> Inbox:
+        """Return the inbox that the engine should use with these workers."""
+        return Inbox()
+
+    @abstractmethod
+    def open(self, job: Job, inbox: Inbox) -> None:
+        """Begin to bring up the slots; each posts `SlotReady` when it can take a trial.
+
+        A slot that cannot come up posts an exception (a `WorkerError`) instead.
+        """
+
+    @abstractmethod
+    def start(self, slot: int, assignment: Assignment) -> None:
+        """Run a trial on a slot that is ready."""
+
+    @abstractmethod
+    def answer(self, number: int, decision: Decision) -> None:
+        """Send the decision that trial `number` waits for."""
+
+    @abstractmethod
+    def stop(self, number: int, reason: str) -> None:
+        """Ask a running trial to stop: it ends at its next report."""
+
+    @abstractmethod
+    def kill(self, number: int) -> None:
+        """End a running trial now, with all its child processes; its slot comes back by itself."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Kill what runs and free everything; idempotent, leaves nothing behind. Posts nothing."""
+
+    def describe(self) -> str:
+        """Return the plan in a few words, "2 slots, 1 core each"."""
+        return f"{self.slots} slot{'s' * (self.slots != 1)}"
