@@ -24,6 +24,9 @@ class Searcher(ABC):
     finite: bool = False
     """Whether it runs out by itself, so that a sweep needs no other budget."""
 
+    prefetch: int = 1
+    """How many suggestions to have ready before a slot asks; more only where nothing is learnt."""
+
     def setup(self, space: Space, *, seed: int) -> None:
         """Take the space and the seed; called once, before anything else.
 

@@ -1,0 +1,17 @@
+"""The engine: one thread that owns a sweep's state, and the frozen views that it hands out."""
+
+from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
+from nbtune.engine.ledger import Budget
+from nbtune.engine.loop import Engine
+from nbtune.engine.snapshot import Snapshot, SweepStatus
+
+__all__ = [
+    "Budget",
+    "Engine",
+    "Snapshot",
+    "SweepEnded",
+    "SweepStatus",
+    "TrialEnded",
+    "TrialReported",
+    "TrialStarted",
+]

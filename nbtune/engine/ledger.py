@@ -1,0 +1,205 @@
+"""The engine's books: every trial as it runs, what has been spent, who is best."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
+
+__all__ = ["Budget", "Ledger", "Run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a sweep may spend; None is no limit. Times are seconds."""
+
+    trials: int | None = None
+    time_limit: float | None = None
+    trial_time_limit: float | None = None
+    compute_time_limit: float | None = None
+    max_total_steps: int | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether any limit ends the sweep."""
+        limits = (self.trials, self.time_limit, self.compute_time_limit, self.max_total_steps)
+        return any(limit is not None for limit in limits)
+
+
+class Run:
+    """A trial while the engine works on it: the mutable twin of `Trial`."""
+
+    __slots__ = (
+        "_snapshot",
+        "asked",
+        "deadline",
+        "ended",
+        "failure",
+        "number",
+        "origin",
+        "params",
+        "reason",
+        "reports",
+        "slot",
+        "started",
+        "status",
+    )
+
+    def __init__(self, number: int, params: Params, origin: str) -> None:
+        self.number = number
+        self.params = params
+        self.origin = origin
+        self.status = Status.PENDING
+        self.reason = ""
+        self.reports: list[Report] = []
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.slot: int | None = None
+        self.failure: Failure | None = None
+        self.asked = ""  # why it was asked to stop from outside, empty when it was not
+        self.deadline: float | None = None  # when to act next on a trial that overstays
+        self._snapshot: Trial | None = None
+
+    @classmethod
+    def from_trial(cls, trial: Trial, origin: str) -> "Run":
+        """Take up a trial that ended in an earlier process."""
+        run = cls(trial.number, trial.params, origin)
+        run.status, run.reason, run.failure = trial.status, trial.reason, trial.failure
+        run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
+        run.reports = list(trial.reports)
+        return run
+
+    @property
+    def last_step(self) -> int:
+        """The last step reported, 0 before the first."""
+        return self.reports[-1].step if self.reports else 0
+
+    def value(self, metric: str) -> float | None:
+        """Return the last value of `metric`, None when there is none."""
+        for report in reversed(self.reports):
+            if metric in report.metrics:
+                return report.metrics[metric]
+        return None
+
+    def touch(self) -> None:
+        """Forget the cached snapshot after a change."""
+        self._snapshot = None
+
+    def snapshot(self, folder: Path) -> Trial:
+        """Return the trial as it stands; the same object until `touch`."""
+        if self._snapshot is None:
+            self._snapshot = Trial(
+                number=self.number,
+                params=self.params,
+                status=self.status,
+                reason=self.reason,
+                reports_so_far=self.reports,
+                count=len(self.reports),
+                started=self.started,
+                ended=self.ended,
+                slot=self.slot,
+                failure=self.failure,
+                dir=folder / str(self.number),
+            )
+        return self._snapshot
+
+
+class Ledger:
+    """All runs of a sweep, by number, with running totals."""
+
+    def __init__(self, goal: Goal, budget: Budget) -> None:
+        self.goal = goal
+        self.budget = budget
+        self.runs: list[Run] = []
+        self.running: dict[int, Run] = {}
+        self.ended = 0
+        self.steps = 0
+        self.seconds = 0.0
+        self._best_ended: Run | None = None
+        self._bar = -math.inf
+
+    def add(self, params: Params, origin: str) -> Run:
+        """Enter a new trial under the next number."""
+        run = Run(len(self.runs), params, origin)
+        self.runs.append(run)
+        return run
+
+    def adopt(self, run: Run) -> None:
+        """Enter a trial that ended in an earlier process; numbers must come in order."""
+        self.runs.append(run)
+        self.steps += run.last_step
+        self._count_end(run)
+
+    def start(self, run: Run, slot: int, now: float) -> None:
+        """Enter that a trial starts, afresh."""
+        run.status, run.slot, run.started = Status.RUNNING, slot, now
+        self.running[run.number] = run
+        run.touch()
+
+    def report(self, run: Run, reports: Iterable[Report]) -> None:
+        """Enter new reports of a running trial."""
+        before = run.last_step
+        run.reports.extend(reports)
+        self.steps += run.last_step - before
+        run.touch()
+
+    def end(self, run: Run, status: Status, reason: str, now: float) -> None:
+        """Enter that a trial is over."""
+        run.status, run.reason, run.ended = status, reason, now
+        self.running.pop(run.number, None)
+        run.touch()
+        self._count_end(run)
+
+    def _count_end(self, run: Run) -> None:
+        self.ended += 1
+        if run.started is not None and run.ended is not None:
+            self.seconds += run.ended - run.started
+        score = None if run.status is Status.FAILED else self.score(run)
+        if score is not None and score > self._bar:
+            self._best_ended, self._bar = run, score
+
+    def score(self, run: Run) -> float | None:
+        """Return the score of the last value, higher is better; None without one."""
+        return self.goal.score(run.value(self.goal.metric))
+
+    @property
+    def best(self) -> Run | None:
+        """The run with the best last value so far, the earliest of equals; failed ones are out."""
+        best, bar = self._best_ended, self._bar
+        for run in self.running.values():
+            score = self.score(run)
+            if score is not None and score > bar:
+                best, bar = run, score
+        return best
+
+    def compute_seconds(self, now: float) -> float:
+        """Return the seconds spent in trials, summed over slots, running ones included."""
+        running = sum(now - run.started for run in self.running.values() if run.started)
+        return self.seconds + running
+
+    def room(self) -> int | None:
+        """Return how many more trials may be entered; None without a limit."""
+        if self.budget.max_total_steps is not None and self.steps >= self.budget.max_total_steps:
+            return 0
+        if self.budget.trials is None:
+            return None
+        return max(0, self.budget.trials - len(self.runs))
+
+    def spent(self, now: float, elapsed: float) -> str:
+        """Return which budget of time is used up, as a reason; empty while none is."""
+        limit, compute_limit = self.budget.time_limit, self.budget.compute_time_limit
+        if limit is not None and elapsed >= limit:
+            return f"time limit of {limit:g} s reached"
+        if compute_limit is not None and self.compute_seconds(now) >= compute_limit:
+            return f"compute time limit of {compute_limit:g} s reached"
+        return ""
+
+    def remaining(self, elapsed: float) -> float | None:
+        """Estimate the seconds until the sweep ends, None without anything to go by."""
+        estimates = []
+        if self.budget.trials is not None and self.ended >= 2:
+            estimates.append((self.budget.trials - self.ended) * elapsed / self.ended)
+        if self.budget.time_limit is not None:
+            estimates.append(self.budget.time_limit - elapsed)
+        return max(0.0, min(estimates)) if estimates else None

@@ -1,0 +1,67 @@
+"""A sweep as it stood at one moment: what views read."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nbtune.space import Space
+from nbtune.trial import Failure, Goal, Status, Trial
+
+__all__ = ["Snapshot", "SweepStatus"]
+
+
+class SweepStatus(StrEnum):
+    """Where a sweep stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its process died; ``resume()`` goes on."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs and nothing will, unless it is resumed."""
+        return self in _ENDED
+
+
+_ENDED = frozenset(
+    {SweepStatus.COMPLETED, SweepStatus.STOPPED, SweepStatus.FAILED, SweepStatus.INTERRUPTED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A sweep at one moment, immutable and cheap to take.
+
+    ``trials[i].number == i``. ``elapsed`` is seconds of running, over all resumes; ``remaining`` an
+    estimate in seconds, None when there is nothing to estimate from. ``version`` grows with every
+    change, so that a view can tell whether anything is new.
+    """
+
+    name: str
+    status: SweepStatus
+    reason: str
+    goal: Goal
+    step_name: str
+    space: Space = field(repr=False)
+    trials: tuple[Trial, ...] = field(repr=False)
+    best: Trial | None
+    elapsed: float
+    remaining: float | None
+    trial_limit: int | None
+    time_limit: float | None
+    plan: str
+    rungs: tuple[int, ...]
+    failure: Failure | None
+    version: int
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """The number of trials by status, every status present."""
+        counted = Counter(trial.status for trial in self.trials)
+        return {status: counted[status] for status in Status}

@@ -1,0 +1,868 @@
+"""`Sweep`, the face of it all: builds an engine, answers with results, opens plots and dashboard."""
+
+import asyncio
+import copy
+import pickle
+import random
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from nbtune.engine import Budget, Engine, Snapshot, SweepStatus
+from nbtune.exceptions import (
+    SpaceError,
+    SpecError,
+    StoreError,
+    SweepError,
+    TrialError,
+)
+from nbtune.objective import Objective, Payload, from_function, write_payload
+from nbtune.results import ranked, reports_frame, trials_frame
+from nbtune.schedulers import Scheduler
+from nbtune.schedulers import build as build_scheduler
+from nbtune.searchers import Searcher
+from nbtune.searchers import build as build_searcher
+from nbtune.space import Space
+from nbtune.store import Lock, Store, SweepRow
+from nbtune.trial import Goal, Params, Status, Trial
+from nbtune.workers import Local, Workers
+from nbtune.workers.base import Job
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Sweep", "WaitInterrupted", "delete", "load", "sweeps"]
+
+PAYLOAD = "objective.bin"
+WAIT_TICK_SECONDS = 0.2
+_running: dict[tuple[Path, str], "Sweep"] = {}
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """The user interrupted ``wait()``; the sweep goes on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What rebuilds a sweep in another process, the objective's payload apart.
+
+    Searcher, scheduler and workers are kept as given, before any use: each start works on copies.
+    """
+
+    space: Space
+    goal: Goal
+    searcher: Searcher
+    scheduler: Scheduler
+    workers: Workers
+    budget: Budget
+    step: str
+    seed: int
+    max_t: int | None
+    objective_name: str
+    source: str
+
+    @property
+    def plan(self) -> str:
+        """One quiet line: who searches, who schedules, where it runs."""
+        names = f"{type(self.searcher).__name__} + {type(self.scheduler).__name__}"
+        return f"{names} · {self.workers.describe()}"
+
+
+class Sweep:
+    """One search over a space: its run and its results.
+
+    Nothing runs before `start`. Everything is on disk within a second, so that
+    ``nbtune.load(name).resume()`` goes on after whatever ends the process.
+
+    Parameters
+    ----------
+    objective : callable or Objective
+        What is tuned: a function whose annotations that are domains declare the space.
+    space : Space or dict, optional
+        Domains by parameter name, added to the annotations.
+    maximize, minimize : str
+        The metric's name; exactly one of the two.
+    searcher : str or Searcher, default "bayes"
+        Says which params come next.
+    scheduler : str or Scheduler, default "fifo"
+        Says how long each trial may run.
+    step : str, default "epoch"
+        What a step is called in ``report(epoch=3, ...)``.
+    trials : int, optional
+        How many trials to run.
+    time_limit, compute_time_limit : float, optional
+        Seconds of running, and seconds summed over trials, after which the sweep ends in order.
+    trial_time_limit : float, optional
+        Seconds after which a trial is asked to stop; 5 s later it is killed.
+    max_total_steps : int, optional
+        Start trials only while fewer steps than this have been reported in all.
+    workers : int or Workers, optional
+        Slots on this machine (by default as many as its cores allow), or where else to run.
+    cpus, gpus : float
+        What one slot takes; used when `workers` is a number or not given.
+    name : str, optional
+        Letters, digits, ``_`` and ``-``; by default the function's name.
+    seed : int, optional
+        Makes the search repeatable; drawn and stored when not given.
+    store : path, optional
+        The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
+    replace : bool, default False
+        Delete a stored sweep of this name first.
+    callbacks : sequence of callable
+        Called with each event (`TrialStarted`, `TrialReported`, `TrialEnded`, `SweepEnded`) in a
+        thread of their own.
+
+    Raises
+    ------
+    SpaceError, ObjectiveError, SpecError, SweepError
+        For bad input, before any worker starts.
+    """
+
+    def __init__(
+        self,
+        objective: Callable[..., Any] | Objective,
+        space: Space | Mapping[str, Any] | None = None,
+        *,
+        maximize: str | None = None,
+        minimize: str | None = None,
+        searcher: str | Searcher = "bayes",
+        scheduler: str | Scheduler = "fifo",
+        step: str = "epoch",
+        trials: int | None = None,
+        time_limit: float | None = None,
+        trial_time_limit: float | None = None,
+        compute_time_limit: float | None = None,
+        max_total_steps: int | None = None,
+        workers: int | Workers | None = None,
+        cpus: int = 1,
+        gpus: float = 0,
+        name: str | None = None,
+        seed: int | None = None,
+        store: Path | str | None = None,
+        replace: bool = False,
+        callbacks: tuple[Callable[[Any], None], ...] = (),
+    ) -> None:
+        if not isinstance(objective, Objective):
+            objective = from_function(objective, space)
+        elif space is not None:
+            raise SpecError("space= goes with a function; an Objective has its own space", "space")
+        self._store = Store(store)
+        self._call: Callable[[Params], Any] | None = objective.call
+        self._definition = Definition(
+            space=objective.space,
+            goal=_goal(maximize, minimize),
+            searcher=build_searcher(searcher),
+            scheduler=build_scheduler(scheduler),
+            workers=_workers(workers, cpus=cpus, gpus=gpus),
+            budget=_budget(
+                trials=trials,
+                time_limit=time_limit,
+                trial_time_limit=trial_time_limit,
+                compute_time_limit=compute_time_limit,
+                max_total_steps=max_total_steps,
+            ),
+            step=_identifier(step, "step"),
+            seed=random.SystemRandom().randrange(2**31) if seed is None else _seed(seed),
+            max_t=objective.max_t,
+            objective_name=objective.name,
+            source=objective.source,
+        )
+        self._setup_parts()  # what they refuse, they refuse now
+        self._check_budget()
+        self._name = self._choose_name(name, objective.name, replace=replace)
+        self._replace = replace
+        self._row: SweepRow | None = None
+        self._queued: list[Params] = []
+        self._callbacks = list(callbacks)
+        self._init_runtime()
+
+    def _init_runtime(self) -> None:
+        self._engine: Engine | None = None
+        self._lock: Lock | None = None
+        self._waiting_calls: list[Callable[[], None]] = []
+        self._stored: tuple[float, Snapshot] | None = None
+        self._guard = threading.RLock()
+
+    @classmethod
+    def _from_row(cls, store: Store, row: SweepRow) -> "Sweep":
+        sweep = cls.__new__(cls)
+        try:
+            sweep._definition = pickle.loads(row.definition)
+        except Exception as error:
+            raise StoreError(
+                f"sweep {row.name!r} was stored with code that cannot be loaded here: {error!r}. "
+                "Import or install what it used, then load it again."
+            ) from error
+        sweep._store, sweep._row, sweep._name = store, row, row.name
+        sweep._call, sweep._queued, sweep._callbacks = None, [], []
+        sweep._replace = False
+        sweep._init_runtime()
+        return sweep
+
+    # --- checks
+
+    def _setup_parts(self) -> tuple[Searcher, Scheduler]:
+        definition = self._definition
+        searcher, scheduler = copy.deepcopy((definition.searcher, definition.scheduler))
+        searcher.setup(definition.space, seed=definition.seed)
+        scheduler.setup(seed=definition.seed, step_name=definition.step, max_t=definition.max_t)
+        return searcher, scheduler
+
+    def _check_budget(self) -> None:
+        searcher, _ = self._setup_parts()
+        if not self._definition.budget.bounded and not searcher.finite:
+            raise SpecError(
+                "no budget: the search would never end. Give one of trials=60, time_limit=600 "
+                "(seconds), compute_time_limit= or max_total_steps=",
+                "trials",
+            )
+
+    def _choose_name(self, name: str | None, default: str, *, replace: bool) -> str:
+        if name is None:
+            base = name = re.sub(r"\W+", "_", default).strip("_") or "sweep"
+            taken, number = set(self._store.names()), 2
+            while name in taken:
+                name, number = f"{base}-{number}", number + 1
+            return name
+        if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
+            raise SpecError(
+                f"name={name!r}: use letters, digits, '_' and '-', as in 'digits-2'", "name"
+            )
+        row = self._store.find(name)
+        if row is not None and not replace:
+            count = sum(self._store.counts().get(name, {}).values())
+            raise SweepError(
+                f"a sweep {name!r} exists already ({count} trials, {row.status}). Go on with "
+                f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another name."
+            )
+        return name
+
+    # --- running
+
+    def start(self) -> "Sweep":
+        """Begin, and return at once.
+
+        Raises
+        ------
+        ObjectiveError
+            When something that the objective uses cannot be sent to a worker.
+        SweepError
+            When it has been started already; `resume` goes on with one that ended.
+        StoreError
+            When the store cannot be written.
+        """
+        with self._guard:
+            if self._row is not None:
+                raise SweepError(
+                    f"sweep {self._name!r} was started already and is {self.status}. "
+                    "Use .resume() to go on."
+                )
+            if self._replace and self._store.find(self._name) is not None:
+                delete(self._name, self._store.path)
+            self._row = self._create()
+            self._launch(history=[])
+        return self
+
+    def _create(self) -> SweepRow:
+        definition = self._definition
+        row = self._store.create(
+            self._name,
+            goal=definition.goal,
+            step_name=definition.step,
+            plan=definition.plan,
+            source=definition.source,
+            seed=definition.seed,
+            definition=cloudpickle.dumps(definition),
+        )
+        try:
+            self._write_payload()
+        except BaseException:
+            self._store.delete(self._name)
+            raise
+        return row
+
+    def _write_payload(self) -> None:
+        if self._call is not None:
+            write_payload(self._call, self.path / PAYLOAD)
+
+    def _launch(self, history: list[tuple[Trial, str]]) -> None:
+        row, definition = self._row, self._definition
+        if row is None:
+            raise SweepError(f"sweep {self._name!r} has not been stored")
+        lock = Lock(self.path / "lock")
+        try:
+            searcher, scheduler = self._setup_parts()
+            engine = Engine(
+                store=self._store,
+                row=row,
+                job=self._job(),
+                space=definition.space,
+                goal=definition.goal,
+                searcher=searcher,
+                scheduler=scheduler,
+                workers=copy.deepcopy(definition.workers),
+                budget=definition.budget,
+                history=history,
+            )
+        except BaseException:
+            lock.close()
+            raise
+        self._lock, self._engine = lock, engine
+        _running[self._store.path, self._name] = self
+        engine.at_end(self._release)
+        for callback in self._callbacks:
+            engine.subscribe(callback)
+        for params in self._queued:
+            engine.enqueue(params)
+        self._queued = []
+        engine.start()
+
+    def _job(self) -> Job:
+        return Job(
+            call=self._objective_call(),
+            payload=self.path / PAYLOAD,
+            step_name=self._definition.step,
+            result_metric=self._definition.goal.metric,
+            folder=self.path,
+            seed=self._definition.seed,
+        )
+
+    def _objective_call(self) -> Callable[[Params], Any]:
+        if self._call is None:
+            self._call = Payload(self.path / PAYLOAD).load()
+        return self._call
+
+    def _release(self) -> None:
+        _running.pop((self._store.path, self._name), None)
+        if self._lock is not None:
+            self._lock.close()
+
+    def run(self) -> "Sweep":
+        """Start and wait for the end."""
+        self.start()
+        self.wait()
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the sweep ends; interrupting the wait leaves the sweep running.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            True when the sweep has ended, False when the time ran out first.
+
+        Raises
+        ------
+        TrialError, SweepError
+            When the sweep failed: no trial could run, or the metric was never reported.
+        WaitInterrupted
+            A KeyboardInterrupt that says how to stop the sweep.
+        """
+        engine = self._engine
+        if engine is None:
+            if self._row is None:
+                raise SweepError(f"sweep {self._name!r} has not been started: call .start() first")
+            return self.status.ended
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not engine.done.wait(_tick(deadline)):
+                self._call_waiting()
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+        except KeyboardInterrupt:
+            raise WaitInterrupted(
+                f"The wait was interrupted; sweep {self._name!r} goes on in the background. "
+                f"Stop it with {self._name}.stop(), or from its dashboard."
+            ) from None
+        self._call_waiting()
+        self._raise_failure()
+        return True
+
+    def __await__(self) -> Generator[Any, None, "Sweep"]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> "Sweep":
+        while not self.wait(0):
+            await asyncio.sleep(WAIT_TICK_SECONDS)
+        return self
+
+    def while_waiting(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in the waiting thread at each tick of `wait`, and once at its end."""
+        self._waiting_calls.append(callback)
+
+    def _call_waiting(self) -> None:
+        for callback in self._waiting_calls:
+            callback()
+
+    def _raise_failure(self) -> None:
+        snapshot = self.snapshot()
+        failure = snapshot.failure
+        if snapshot.status is not SweepStatus.FAILED or failure is None:
+            return
+        failed = [t for t in snapshot.trials if t.failure == failure]
+        if not failed:
+            raise SweepError(f"sweep {self._name!r} failed: {snapshot.reason}")
+        first = failed[0]
+        raise TrialError(
+            f"sweep {self._name!r} stopped: {snapshot.reason}",
+            first.number,
+            first.params,
+            failure.traceback,
+        )
+
+    def stop(self) -> None:
+        """End the sweep: trials are asked to stop, and killed when they do not within 5 s."""
+        self._live("stop").stop()
+
+    def pause(self) -> None:
+        """Start no more trials; those running go on to their end."""
+        self._live("pause").pause()
+
+    def kill(self, trial: int | Trial) -> None:
+        """End one running trial now, with its child processes; the sweep goes on."""
+        self._live("kill").kill(trial if isinstance(trial, int) else trial.number)
+
+    def resume(
+        self,
+        *,
+        objective: Callable[..., Any] | Objective | None = None,
+        trials: int | None = None,
+        time_limit: float | None = None,
+    ) -> "Sweep":
+        """Go on: after `pause`, after an end, or after the process died; returns at once.
+
+        Finished trials are kept, trials that were running start again, the searcher continues from
+        all that was observed.
+
+        Parameters
+        ----------
+        objective : callable or Objective, optional
+            New code for the remaining trials; its space must be the same.
+        trials, time_limit
+            New budgets in all, earlier runs included.
+        """
+        with self._guard:
+            if self.running_here:
+                if objective is not None or trials is not None or time_limit is not None:
+                    raise SweepError(f"sweep {self._name!r} is running: stop it before changing it")
+                self._live("resume").unpause()
+                return self
+            if self._row is None:
+                return self.start()
+            lock = Lock(self.path / "lock")  # before anything is changed
+            lock.close()
+            self._redefine(objective, trials=trials, time_limit=time_limit)
+            self._row = self._store.sweep(self._name)
+            self._launch(history=self._history())
+        return self
+
+    def _redefine(
+        self,
+        objective: Callable[..., Any] | Objective | None,
+        *,
+        trials: int | None,
+        time_limit: float | None,
+    ) -> None:
+        definition = self._definition
+        given = {"trials": trials, "time_limit": time_limit}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if changes:
+            checked = _budget(**changes)  # type: ignore[arg-type]
+            budget = replace(
+                definition.budget, **{name: getattr(checked, name) for name in changes}
+            )
+            definition = replace(definition, budget=budget)
+        if objective is not None:
+            if not isinstance(objective, Objective):
+                objective = from_function(objective, None)
+            if repr(objective.space) != repr(definition.space):
+                raise SpaceError(
+                    f"sweep {self._name!r} searches {definition.space!r}, the new code declares "
+                    f"{objective.space!r}. Keep the space, or start a sweep under another name."
+                )
+            self._call = objective.call
+            self._write_payload()
+            definition = replace(definition, source=objective.source, max_t=objective.max_t)
+        if definition is not self._definition and self._row is not None:
+            self._definition = definition
+            self._store.redefine(
+                self._row.id,
+                plan=definition.plan,
+                source=definition.source,
+                definition=cloudpickle.dumps(definition),
+            )
+
+    def _history(self) -> list[tuple[Trial, str]]:
+        if self._row is None:
+            return []
+        space = self._definition.space
+        return [
+            (replace(trial, params=space.from_json(params)), origin)
+            for trial, params, origin in self._store.trials(self._row)
+        ]
+
+    def enqueue(self, params: Params) -> None:
+        """Try these params before the next suggestion; those left out take their defaults."""
+        space = self._definition.space
+        checked = space.validate({**space.defaults, **params})
+        if self.running_here:
+            self._live("enqueue").enqueue(checked)
+        else:
+            self._queued.append(checked)
+
+    def subscribe(self, callback: Callable[[Any], None]) -> None:
+        """Call `callback` with each event from now on, in a thread of its own."""
+        self._callbacks.append(callback)
+        if self._engine is not None:
+            self._engine.subscribe(callback)
+
+    @property
+    def running_here(self) -> bool:
+        """Whether this process is running the sweep now."""
+        return self._engine is not None and not self._engine.done.is_set()
+
+    def _live(self, verb: str) -> Engine:
+        if self._engine is not None:
+            return self._engine  # once it has ended, commands fall on deaf ears
+        if self._row is not None and self._store.owned(self._name):
+            raise SweepError(
+                f"cannot {verb} sweep {self._name!r}: another process is running it. "
+                "Do it there, in the notebook that started it."
+            )
+        raise SweepError(f"cannot {verb} sweep {self._name!r}: it is {self.status}, not running.")
+
+    # --- what it knows
+
+    @property
+    def name(self) -> str:
+        """The sweep's name, unique in its store."""
+        return self._name
+
+    @property
+    def space(self) -> Space:
+        """What is searched."""
+        return self._definition.space
+
+    @property
+    def path(self) -> Path:
+        """The sweep's folder in the store."""
+        return self._store.folder(self._name)
+
+    @property
+    def source(self) -> str:
+        """The objective's source code."""
+        return self._definition.source
+
+    @property
+    def goal(self) -> Goal:
+        """The metric and its direction."""
+        return self._definition.goal
+
+    @property
+    def status(self) -> SweepStatus:
+        """Where the sweep stands."""
+        return self.snapshot().status
+
+    @property
+    def reason(self) -> str:
+        """What ended it, or why it stands where it stands."""
+        return self.snapshot().reason
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """The number of trials by status."""
+        return self.snapshot().counts
+
+    @property
+    def running(self) -> list[Trial]:
+        """The trials that run now."""
+        return [trial for trial in self.snapshot().trials if trial.status is Status.RUNNING]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best last value so far, None before any."""
+        return self.snapshot().best
+
+    @property
+    def best_params(self) -> Params:
+        """The params of the best trial.
+
+        Raises
+        ------
+        SweepError
+            While no trial has reported the metric.
+        """
+        return dict(self._best().params)
+
+    @property
+    def best_value(self) -> float:
+        """The best trial's last value of the metric, in its own unit."""
+        value = self._best().value(self.goal.metric)
+        return float("nan") if value is None else value
+
+    def _best(self) -> Trial:
+        best = self.best
+        if best is None:
+            raise SweepError(
+                f"sweep {self._name!r} has no best trial yet: none has reported "
+                f"{self.goal.metric!r}."
+            )
+        return best
+
+    def top(self, k: int = 10, *, only_completed: bool = False) -> list[Trial]:
+        """Return the `k` best trials, best first."""
+        trials = [
+            trial
+            for trial in self.snapshot().trials
+            if not only_completed or trial.status is Status.COMPLETED
+        ]
+        return ranked(trials, self.goal)[:k]
+
+    def trial(self, number: int) -> Trial:
+        """Return one trial with its reports, log and failure."""
+        trials = self.snapshot().trials
+        if not 0 <= number < len(trials):
+            raise SweepError(f"sweep {self._name!r} has {len(trials)} trials, no trial {number}.")
+        return trials[number]
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """One row a trial; see `nbtune.results.trials_frame` for the columns."""
+        return trials_frame(self.snapshot().trials, self.space)
+
+    @property
+    def reports(self) -> "pd.DataFrame":
+        """One row a report; see `nbtune.results.reports_frame` for the columns."""
+        return reports_frame(self.snapshot().trials)
+
+    def snapshot(self) -> Snapshot:
+        """Return the sweep as it stands, immutable and cheap; what views read."""
+        if self._engine is not None:
+            return self._engine.snapshot
+        if self._stored is None or time.monotonic() - self._stored[0] > 1:
+            self._stored = time.monotonic(), self._read_snapshot()
+        return self._stored[1]
+
+    def _read_snapshot(self) -> Snapshot:
+        definition = self._definition
+        status, reason, elapsed, failure = SweepStatus.PENDING, "", 0.0, None
+        trials: tuple[Trial, ...] = ()
+        if self._row is not None:
+            self._row = row = self._store.sweep(self._name)
+            trials = tuple(trial for trial, _ in self._history())
+            status, reason = _stored_status(row, owned=self._store.owned(self._name))
+            elapsed, failure = row.elapsed, row.failure
+        best = ranked(trials, definition.goal)[:1]
+        return Snapshot(
+            name=self._name,
+            status=status,
+            reason=reason,
+            goal=definition.goal,
+            step_name=definition.step,
+            space=definition.space,
+            trials=trials,
+            best=best[0] if best else None,
+            elapsed=elapsed,
+            remaining=None,
+            trial_limit=definition.budget.trials,
+            time_limit=definition.budget.time_limit,
+            plan=definition.plan,
+            rungs=tuple(self._setup_parts()[1].rungs()),
+            failure=failure,
+            version=0,
+        )
+
+    # --- what follows
+
+    def rerun(self, params: Params | None = None) -> Any:
+        """Run the objective here, once, outside the search; reports are shown, not stored.
+
+        Parameters
+        ----------
+        params : dict, optional
+            By default the best; those left out take their defaults.
+
+        Returns
+        -------
+        object
+            What the objective returns.
+        """
+        chosen = self.best_params if params is None else {**self.space.defaults, **params}
+        return self._objective_call()(self.space.validate(chosen))
+
+    def apply(self, namespace: dict[str, Any] | None = None) -> Params:
+        """Put the best params into the notebook's namespace, or `namespace`; return them."""
+        params = self.best_params
+        if namespace is None:
+            ipython = sys.modules.get("IPython")
+            shell = ipython.get_ipython() if ipython else None
+            if shell is None:
+                raise SweepError("apply() outside a notebook needs a namespace: apply(globals())")
+            namespace = shell.user_ns
+        namespace.update(params)
+        return params
+
+    def dashboard(self) -> Any:
+        """Show the live dashboard, or the result of a sweep that has ended."""
+        from nbtune.widgets import show  # noqa: PLC0415 - the one door upward
+
+        return show(self)
+
+    @property
+    def plot(self) -> Any:
+        """Plotly figures: ``sweep.plot.curves()``, ``sweep.plot.parallel()``."""
+        from nbtune.plots import Plots  # noqa: PLC0415 - plotly is heavy
+
+        return Plots(self.snapshot)
+
+    def __repr__(self) -> str:
+        snapshot = self.snapshot()
+        limit = f" of {snapshot.trial_limit}" if snapshot.trial_limit else ""
+        ended = sum(trial.status.ended for trial in snapshot.trials)
+        best = ""
+        if snapshot.best is not None:
+            value = snapshot.best.value(self.goal.metric)
+            best = f", best {self.goal.metric} {value:.4g} in trial {snapshot.best.number}"
+        return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{best}>"
+
+
+def _stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
+    status = SweepStatus(row.status)
+    if status.ended or owned:
+        return status, row.reason
+    return SweepStatus.INTERRUPTED, "its process ended; .resume() goes on"
+
+
+def load(name: str, store: Path | str | None = None) -> Sweep:
+    """Return a stored sweep: its results, and ``resume()``.
+
+    Raises
+    ------
+    SweepError
+        When the store has none of that name; it names the nearest.
+    """
+    home = Store(store)
+    live = _running.get((home.path, name))
+    return live if live is not None else Sweep._from_row(home, home.sweep(name))
+
+
+def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
+    """Return one row a stored sweep, oldest first.
+
+    Columns: ``status``, ``reason``, ``metric``, ``direction``, ``trials``, ``completed``,
+    ``stopped``, ``failed``, ``created`` (UTC), ``seconds``, ``plan``; indexed by ``name``.
+    """
+    import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
+
+    home = Store(store)
+    counts = home.counts()
+    rows = []
+    for row in home.sweeps():
+        live = (home.path, row.name) in _running
+        status, reason = _stored_status(row, owned=live or home.owned(row.name))
+        count = counts.get(row.name, {})
+        rows.append(
+            {
+                "name": row.name,
+                "status": status.value,
+                "reason": reason,
+                "metric": row.goal.metric,
+                "direction": row.goal.direction,
+                "trials": sum(count.values()),
+                **{name: count.get(name, 0) for name in ("completed", "stopped", "failed")},
+                "created": pd.to_datetime(row.created, unit="s", utc=True),
+                "seconds": row.elapsed,
+                "plan": row.plan,
+            }
+        )
+    columns = ["name", "status", "reason", "metric", "direction", "trials", "completed", "stopped"]
+    columns += ["failed", "created", "seconds", "plan"]
+    return pd.DataFrame(rows, columns=columns).set_index("name")
+
+
+def delete(name: str, store: Path | str | None = None) -> None:
+    """Remove a sweep, its trials and its folder for good.
+
+    Raises
+    ------
+    SweepError
+        When there is none of that name, or it is running.
+    """
+    home = Store(store)
+    if (home.path, name) in _running:
+        raise SweepError(f"sweep {name!r} is running: stop it first.")
+    home.delete(name)
+
+
+def _tick(deadline: float | None) -> float:
+    if deadline is None:
+        return WAIT_TICK_SECONDS
+    return max(0.0, min(WAIT_TICK_SECONDS, deadline - time.monotonic()))
+
+
+def _goal(maximize: object, minimize: object) -> Goal:
+    if (maximize is None) == (minimize is None):
+        given = "both" if maximize is not None else "neither"
+        raise SpecError(
+            f"give maximize= or minimize=, exactly one metric's name; got {given}", "maximize"
+        )
+    metric = maximize if maximize is not None else minimize
+    if not isinstance(metric, str) or not metric:
+        raise SpecError(
+            f"the metric to optimise is one name, for instance 'accuracy'; got {metric!r}",
+            "maximize" if maximize is not None else "minimize",
+        )
+    return Goal(metric=metric, direction="maximize" if maximize is not None else "minimize")
+
+
+def _workers(workers: object, *, cpus: int, gpus: float) -> Workers:
+    if isinstance(workers, Workers):
+        return workers
+    if workers is None:
+        return Local(cpus=cpus, gpus=gpus)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise SpecError(
+            f"workers={workers!r}: give a number of slots from 1, or workers such as "
+            "nbtune.workers.Local(2)",
+            "workers",
+        )
+    return Local(workers, cpus=cpus, gpus=gpus)
+
+
+def _budget(**limits: object) -> Budget:
+    for name, value in limits.items():
+        whole = name in ("trials", "max_total_steps")
+        kind: Any = int if whole else (int, float)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[operator]
+            wanted = "a whole number from 1" if whole else "a positive number of seconds"
+            raise SpecError(f"{name}={value!r}: give {wanted}", name)
+    return Budget(**limits)  # type: ignore[arg-type]
+
+
+def _identifier(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value.isidentifier():
+        raise SpecError(f"{name}={value!r}: give a name such as 'epoch'", name)
+    return value
+
+
+def _seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SpecError(f"seed={value!r}: give a whole number from 0", "seed")
+    return value
