@@ -1,0 +1,219 @@
+"""Real and whole numbers between two bounds."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import KW_ONLY, dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from nbtune.space import unit
+from nbtune.space.domains import (
+    Domain,
+    Refused,
+    as_float,
+    as_int,
+    checked,
+    on_lattice,
+    short,
+    snap,
+    spell,
+)
+from nbtune.space.unit import Lattice
+
+__all__ = ["Int", "Real"]
+
+_WIDEST_INT = 2**64  # beyond it, no generator and no array holds the values
+
+
+def _check_range(domain: "Real | Int", low: Any, high: Any, step: Any) -> None:
+    """Raise `SpaceError` for arguments that contradict each other, in the user's spelling."""
+    kind = type(domain).__name__
+    if domain.low >= domain.high:
+        hint = f"Use {kind}({high!r}, {low!r})" if domain.low > domain.high else "Widen it"
+        raise domain.error(
+            "", f"needs low < high, got low={low!r}, high={high!r}. {hint}, or a constant."
+        )
+    if not isinstance(domain.log, bool):
+        raise domain.error("", f"log={short(domain.log)} is not a bool. Use log=True.")
+    if domain.log and domain.low <= 0:
+        start = 1 if isinstance(domain, Int) else min(1e-6, domain.high / 1000)
+        use = (
+            f"Use {kind}({spell(start)}, {high!r}, log=True) or"
+            if domain.high > start > 0
+            else "Please"
+        )
+        raise domain.error("", f"a log domain needs low > 0, got low={low!r}. {use} drop log.")
+    if domain.step is not None and not 0 < domain.step <= domain.high - domain.low:
+        raise domain.error(
+            "", f"needs 0 < step <= high - low, got step={step!r} from {low!r} to {high!r}."
+        )
+
+
+def _range_arguments(domain: "Real | Int") -> str:
+    step = (
+        ""
+        if domain.step in (None, 1) and not isinstance(domain.step, float)
+        else (f", step={spell(domain.step)}")
+    )
+    log = ", log=True" if domain.log else ""
+    return f"{spell(domain.low)}, {spell(domain.high)}{log}{step}"
+
+
+def _refuse_outside(domain: "Real | Int", value: float) -> None:
+    if not domain.low <= value <= domain.high:
+        allowed = f"allowed is {spell(domain.low)} to {spell(domain.high)}"
+        raise Refused(
+            f"{allowed}. Change it, or widen {type(domain).__name__}({domain._arguments()})."
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Real(Domain):
+    """Real numbers from `low` to `high`, both included.
+
+    Parameters
+    ----------
+    low, high : float
+    log : bool
+        Whether to search orders of magnitude rather than distances; needs ``low > 0``.
+    step : float, optional
+        Only ``low``, ``low + step``, ... up to `high`, which is included when it is hit.
+    """
+
+    low: float
+    high: float
+    _: KW_ONLY
+    log: bool = False
+    step: float | None = None
+    _default: tuple[Any] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        low, high, step = self.low, self.high, self.step
+        object.__setattr__(self, "low", checked(self, "low", low, as_float))
+        object.__setattr__(self, "high", checked(self, "high", high, as_float))
+        if step is not None:
+            object.__setattr__(self, "step", checked(self, "step", step, as_float))
+        _check_range(self, low, high, step)
+
+    @cached_property
+    def lattice(self) -> Lattice[Fraction] | None:
+        """The grid that `step` makes, None without."""
+        if self.step is None:
+            return None
+        low, high, step = map(unit.exact, (self.low, self.high, self.step))
+        return Lattice(low, step, (high - low) // step + 1)
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are, None without a step."""
+        return None if self.lattice is None else self.lattice.count
+
+    def at(self, index: int) -> float:
+        """Return the value at `index`, ascending."""
+        return super().at(index) if self.lattice is None else float(self.lattice.value(index))
+
+    def to_unit(self, value: float) -> float:
+        """Return the place of `value` in [0, 1]; the middle of its bin when there is a step."""
+        if self.lattice is None:
+            return unit.share(value, self.low, self.high, log=self.log)
+        return self.lattice.to_unit(self.lattice.nearest(unit.exact(value)), log=self.log)
+
+    def from_unit(self, u: float) -> float:
+        """Return the value at `u` in [0, 1]."""
+        if self.lattice is None:
+            return unit.value_at(u, self.low, self.high, log=self.log)
+        return self.at(self.lattice.from_unit(u, log=self.log))
+
+    def key(self, value: float) -> Hashable:
+        """Return the value, with one zero."""
+        return value + 0.0
+
+    def _arguments(self) -> str:
+        return _range_arguments(self)
+
+    def _middle(self) -> float:
+        if self.log:
+            return snap(math.sqrt(self.low) * math.sqrt(self.high), self.lattice)
+        return snap(self.low / 2 + self.high / 2, self.lattice)
+
+    def _admit(self, value: Any, name: str) -> float:
+        number = as_float(value)
+        _refuse_outside(self, number)
+        return on_lattice(number, self.lattice)
+
+    def _finite_form(self) -> str:
+        return "Give it step=, or list the values with Choice(...)."
+
+
+@dataclass(frozen=True, repr=False)
+class Int(Domain):
+    """Whole numbers from `low` to `high`, both included.
+
+    Parameters
+    ----------
+    low, high : int
+    log : bool
+        Whether to search orders of magnitude rather than distances; needs ``low > 0``.
+    step : int
+        Only ``low``, ``low + step``, ... up to `high`, which is included when it is hit.
+    """
+
+    low: int
+    high: int
+    _: KW_ONLY
+    log: bool = False
+    step: int = 1
+    _default: tuple[Any] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        low, high, step = self.low, self.high, self.step
+        object.__setattr__(self, "low", checked(self, "low", low, as_int))
+        object.__setattr__(self, "high", checked(self, "high", high, as_int))
+        object.__setattr__(self, "step", checked(self, "step", step, as_int))
+        _check_range(self, low, high, step)
+        if max(-self.low, self.high) > _WIDEST_INT:
+            raise self.error("", f"got {short(low)} to {short(high)}, allowed is -2**64 to 2**64.")
+
+    @cached_property
+    def lattice(self) -> Lattice[int]:
+        """The values, as a grid."""
+        return Lattice(self.low, self.step, self.size)
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return (self.high - self.low) // self.step + 1
+
+    def at(self, index: int) -> int:
+        """Return the value at `index`, ascending."""
+        return self.low + index * self.step
+
+    def to_unit(self, value: int) -> float:
+        """Return the middle of the bin of `value` in [0, 1]."""
+        return self.lattice.to_unit((value - self.low) // self.step, log=self.log)
+
+    def from_unit(self, u: float) -> int:
+        """Return the value at `u` in [0, 1]."""
+        return self.at(self.lattice.from_unit(u, log=self.log))
+
+    def _arguments(self) -> str:
+        return _range_arguments(self)
+
+    def _middle(self) -> int:
+        if self.log:
+            middle = round(math.sqrt(self.low) * math.sqrt(self.high))
+        else:
+            middle = round(Fraction(self.low + self.high, 2))
+        return self.at(self.lattice.nearest(middle))
+
+    def _admit(self, value: Any, name: str) -> int:
+        number = as_int(value)
+        _refuse_outside(self, number)
+        nearest = self.at(self.lattice.nearest(number))
+        if nearest != number:
+            raise Refused(
+                f"which is no multiple of step={self.step} from {self.low}. "
+                f"The nearest is {nearest}."
+            )
+        return number
