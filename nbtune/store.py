@@ -284,8 +284,8 @@ class Store:
         if self.file.exists():
             with self._reading() as connection:
                 for name, status, count in connection.execute(
-                    "SELECT s.name, t.status, count(*) FROM trials t JOIN sweeps s ON s.id = t.sweep "
-                    "GROUP BY s.name, t.status"
+                    "SELECT s.name, t.status, count(*) FROM trials t "
+                    "JOIN sweeps s ON s.id = t.sweep GROUP BY s.name, t.status"
                 ):
                     counts.setdefault(name, {})[status] = count
         return counts

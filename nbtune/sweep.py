@@ -1,4 +1,4 @@
-"""`Sweep`, the face of it all: builds an engine, answers with results, opens plots and dashboard."""
+"""`Sweep`, the face of it all: builds an engine, answers with results, opens the views."""
 
 import asyncio
 import copy
@@ -9,13 +9,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from nbtune.engine import Budget, Engine, Snapshot, SweepStatus
+from nbtune.definition import (
+    Definition,
+    budget_of,
+    goal_of,
+    identifier,
+    seed_of,
+    workers_of,
+)
+from nbtune.engine import Engine, Snapshot, SweepStatus
 from nbtune.exceptions import (
     SpaceError,
     SpecError,
@@ -24,15 +32,15 @@ from nbtune.exceptions import (
     TrialError,
 )
 from nbtune.objective import Objective, Payload, from_function, write_payload
-from nbtune.results import ranked, reports_frame, trials_frame
+from nbtune.results import Results, ranked
 from nbtune.schedulers import Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
 from nbtune.space import Space
 from nbtune.store import Lock, Store, SweepRow
-from nbtune.trial import Goal, Params, Status, Trial
-from nbtune.workers import Local, Workers
+from nbtune.trial import Goal, Params, Trial
+from nbtune.workers import Workers
 from nbtune.workers.base import Job
 
 if TYPE_CHECKING:
@@ -52,33 +60,7 @@ class WaitInterrupted(KeyboardInterrupt):
         return [str(self)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
-    """What rebuilds a sweep in another process, the objective's payload apart.
-
-    Searcher, scheduler and workers are kept as given, before any use: each start works on copies.
-    """
-
-    space: Space
-    goal: Goal
-    searcher: Searcher
-    scheduler: Scheduler
-    workers: Workers
-    budget: Budget
-    step: str
-    seed: int
-    max_t: int | None
-    objective_name: str
-    source: str
-
-    @property
-    def plan(self) -> str:
-        """One quiet line: who searches, who schedules, where it runs."""
-        names = f"{type(self.searcher).__name__} + {type(self.scheduler).__name__}"
-        return f"{names} · {self.workers.describe()}"
-
-
-class Sweep:
+class Sweep(Results):
     """One search over a space: its run and its results.
 
     Nothing runs before `start`. Everything is on disk within a second, so that
@@ -160,25 +142,24 @@ class Sweep:
         self._call: Callable[[Params], Any] | None = objective.call
         self._definition = Definition(
             space=objective.space,
-            goal=_goal(maximize, minimize),
+            goal=goal_of(maximize, minimize),
             searcher=build_searcher(searcher),
             scheduler=build_scheduler(scheduler),
-            workers=_workers(workers, cpus=cpus, gpus=gpus),
-            budget=_budget(
+            workers=workers_of(workers, cpus=cpus, gpus=gpus),
+            budget=budget_of(
                 trials=trials,
                 time_limit=time_limit,
                 trial_time_limit=trial_time_limit,
                 compute_time_limit=compute_time_limit,
                 max_total_steps=max_total_steps,
             ),
-            step=_identifier(step, "step"),
-            seed=random.SystemRandom().randrange(2**31) if seed is None else _seed(seed),
+            step=identifier(step, "step"),
+            seed=random.SystemRandom().randrange(2**31) if seed is None else seed_of(seed),
             max_t=objective.max_t,
             objective_name=objective.name,
             source=objective.source,
         )
-        self._setup_parts()  # what they refuse, they refuse now
-        self._check_budget()
+        self._definition.check()
         self._name = self._choose_name(name, objective.name, replace=replace)
         self._replace = replace
         self._row: SweepRow | None = None
@@ -211,22 +192,6 @@ class Sweep:
 
     # --- checks
 
-    def _setup_parts(self) -> tuple[Searcher, Scheduler]:
-        definition = self._definition
-        searcher, scheduler = copy.deepcopy((definition.searcher, definition.scheduler))
-        searcher.setup(definition.space, seed=definition.seed)
-        scheduler.setup(seed=definition.seed, step_name=definition.step, max_t=definition.max_t)
-        return searcher, scheduler
-
-    def _check_budget(self) -> None:
-        searcher, _ = self._setup_parts()
-        if not self._definition.budget.bounded and not searcher.finite:
-            raise SpecError(
-                "no budget: the search would never end. Give one of trials=60, time_limit=600 "
-                "(seconds), compute_time_limit= or max_total_steps=",
-                "trials",
-            )
-
     def _choose_name(self, name: str | None, default: str, *, replace: bool) -> str:
         if name is None:
             base = name = re.sub(r"\W+", "_", default).strip("_") or "sweep"
@@ -243,7 +208,8 @@ class Sweep:
             count = sum(self._store.counts().get(name, {}).values())
             raise SweepError(
                 f"a sweep {name!r} exists already ({count} trials, {row.status}). Go on with "
-                f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another name."
+                f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another "
+                "name."
             )
         return name
 
@@ -301,7 +267,7 @@ class Sweep:
             raise SweepError(f"sweep {self._name!r} has not been stored")
         lock = Lock(self.path / "lock")
         try:
-            searcher, scheduler = self._setup_parts()
+            searcher, scheduler = self._definition.setup_parts()
             engine = Engine(
                 store=self._store,
                 row=row,
@@ -482,7 +448,7 @@ class Sweep:
         given = {"trials": trials, "time_limit": time_limit}
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
-            checked = _budget(**changes)  # type: ignore[arg-type]
+            checked = budget_of(**changes)  # type: ignore[arg-type]
             budget = replace(
                 definition.budget, **{name: getattr(checked, name) for name in changes}
             )
@@ -573,83 +539,6 @@ class Sweep:
         """The metric and its direction."""
         return self._definition.goal
 
-    @property
-    def status(self) -> SweepStatus:
-        """Where the sweep stands."""
-        return self.snapshot().status
-
-    @property
-    def reason(self) -> str:
-        """What ended it, or why it stands where it stands."""
-        return self.snapshot().reason
-
-    @property
-    def counts(self) -> dict[Status, int]:
-        """The number of trials by status."""
-        return self.snapshot().counts
-
-    @property
-    def running(self) -> list[Trial]:
-        """The trials that run now."""
-        return [trial for trial in self.snapshot().trials if trial.status is Status.RUNNING]
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial with the best last value so far, None before any."""
-        return self.snapshot().best
-
-    @property
-    def best_params(self) -> Params:
-        """The params of the best trial.
-
-        Raises
-        ------
-        SweepError
-            While no trial has reported the metric.
-        """
-        return dict(self._best().params)
-
-    @property
-    def best_value(self) -> float:
-        """The best trial's last value of the metric, in its own unit."""
-        value = self._best().value(self.goal.metric)
-        return float("nan") if value is None else value
-
-    def _best(self) -> Trial:
-        best = self.best
-        if best is None:
-            raise SweepError(
-                f"sweep {self._name!r} has no best trial yet: none has reported "
-                f"{self.goal.metric!r}."
-            )
-        return best
-
-    def top(self, k: int = 10, *, only_completed: bool = False) -> list[Trial]:
-        """Return the `k` best trials, best first."""
-        trials = [
-            trial
-            for trial in self.snapshot().trials
-            if not only_completed or trial.status is Status.COMPLETED
-        ]
-        return ranked(trials, self.goal)[:k]
-
-    def trial(self, number: int) -> Trial:
-        """Return one trial with its reports, log and failure."""
-        trials = self.snapshot().trials
-        if not 0 <= number < len(trials):
-            raise SweepError(f"sweep {self._name!r} has {len(trials)} trials, no trial {number}.")
-        return trials[number]
-
-    @property
-    def trials(self) -> "pd.DataFrame":
-        """One row a trial; see `nbtune.results.trials_frame` for the columns."""
-        return trials_frame(self.snapshot().trials, self.space)
-
-    @property
-    def reports(self) -> "pd.DataFrame":
-        """One row a report; see `nbtune.results.reports_frame` for the columns."""
-        return reports_frame(self.snapshot().trials)
-
     def snapshot(self) -> Snapshot:
         """Return the sweep as it stands, immutable and cheap; what views read."""
         if self._engine is not None:
@@ -682,7 +571,7 @@ class Sweep:
             trial_limit=definition.budget.trials,
             time_limit=definition.budget.time_limit,
             plan=definition.plan,
-            rungs=tuple(self._setup_parts()[1].rungs()),
+            rungs=tuple(self._definition.setup_parts()[1].rungs()),
             failure=failure,
             version=0,
         )
@@ -813,56 +702,3 @@ def _tick(deadline: float | None) -> float:
     if deadline is None:
         return WAIT_TICK_SECONDS
     return max(0.0, min(WAIT_TICK_SECONDS, deadline - time.monotonic()))
-
-
-def _goal(maximize: object, minimize: object) -> Goal:
-    if (maximize is None) == (minimize is None):
-        given = "both" if maximize is not None else "neither"
-        raise SpecError(
-            f"give maximize= or minimize=, exactly one metric's name; got {given}", "maximize"
-        )
-    metric = maximize if maximize is not None else minimize
-    if not isinstance(metric, str) or not metric:
-        raise SpecError(
-            f"the metric to optimise is one name, for instance 'accuracy'; got {metric!r}",
-            "maximize" if maximize is not None else "minimize",
-        )
-    return Goal(metric=metric, direction="maximize" if maximize is not None else "minimize")
-
-
-def _workers(workers: object, *, cpus: int, gpus: float) -> Workers:
-    if isinstance(workers, Workers):
-        return workers
-    if workers is None:
-        return Local(cpus=cpus, gpus=gpus)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise SpecError(
-            f"workers={workers!r}: give a number of slots from 1, or workers such as "
-            "nbtune.workers.Local(2)",
-            "workers",
-        )
-    return Local(workers, cpus=cpus, gpus=gpus)
-
-
-def _budget(**limits: object) -> Budget:
-    for name, value in limits.items():
-        whole = name in ("trials", "max_total_steps")
-        kind: Any = int if whole else (int, float)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[operator]
-            wanted = "a whole number from 1" if whole else "a positive number of seconds"
-            raise SpecError(f"{name}={value!r}: give {wanted}", name)
-    return Budget(**limits)  # type: ignore[arg-type]
-
-
-def _identifier(value: object, name: str) -> str:
-    if not isinstance(value, str) or not value.isidentifier():
-        raise SpecError(f"{name}={value!r}: give a name such as 'epoch'", name)
-    return value
-
-
-def _seed(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SpecError(f"seed={value!r}: give a whole number from 0", "seed")
-    return value

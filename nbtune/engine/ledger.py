@@ -34,6 +34,7 @@ class Run:
         "_snapshot",
         "asked",
         "deadline",
+        "decided",
         "ended",
         "failure",
         "number",
@@ -58,6 +59,7 @@ class Run:
         self.slot: int | None = None
         self.failure: Failure | None = None
         self.asked = ""  # why it was asked to stop from outside, empty when it was not
+        self.decided = False  # the scheduler ended it: it knows
         self.deadline: float | None = None  # when to act next on a trial that overstays
         self._snapshot: Trial | None = None
 

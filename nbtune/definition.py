@@ -1,0 +1,116 @@
+"""What a sweep is made of, checked: the part of it that is stored."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from nbtune.engine import Budget
+from nbtune.exceptions import SpecError
+from nbtune.schedulers import Scheduler
+from nbtune.searchers import Searcher
+from nbtune.space import Space
+from nbtune.trial import Goal
+from nbtune.workers import Local, Workers
+
+__all__ = ["Definition", "budget_of", "goal_of", "identifier", "seed_of", "workers_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What rebuilds a sweep in another process, the objective's payload apart.
+
+    Searcher, scheduler and workers are kept as given, before any use: each start works on copies.
+    """
+
+    space: Space
+    goal: Goal
+    searcher: Searcher
+    scheduler: Scheduler
+    workers: Workers
+    budget: Budget
+    step: str
+    seed: int
+    max_t: int | None
+    objective_name: str
+    source: str
+
+    @property
+    def plan(self) -> str:
+        """One quiet line: who searches, who schedules, where it runs."""
+        names = f"{type(self.searcher).__name__} + {type(self.scheduler).__name__}"
+        return f"{names} · {self.workers.describe()}"
+
+    def setup_parts(self) -> tuple[Searcher, Scheduler]:
+        """Return copies of searcher and scheduler, set up and ready to use."""
+        searcher, scheduler = copy.deepcopy((self.searcher, self.scheduler))
+        searcher.setup(self.space, seed=self.seed)
+        scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
+        return searcher, scheduler
+
+    def check(self) -> None:
+        """Let the parts refuse now what they would refuse at the start; ask for a budget."""
+        searcher, _ = self.setup_parts()
+        if not self.budget.bounded and not searcher.finite:
+            raise SpecError(
+                "no budget: the search would never end. Give one of trials=60, time_limit=600 "
+                "(seconds), compute_time_limit= or max_total_steps=",
+                "trials",
+            )
+
+
+def goal_of(maximize: object, minimize: object) -> Goal:
+    """Return the goal that exactly one of the two names."""
+    if (maximize is None) == (minimize is None):
+        given = "both" if maximize is not None else "neither"
+        raise SpecError(
+            f"give maximize= or minimize=, exactly one metric's name; got {given}", "maximize"
+        )
+    metric = maximize if maximize is not None else minimize
+    if not isinstance(metric, str) or not metric:
+        raise SpecError(
+            f"the metric to optimise is one name, for instance 'accuracy'; got {metric!r}",
+            "maximize" if maximize is not None else "minimize",
+        )
+    return Goal(metric=metric, direction="maximize" if maximize is not None else "minimize")
+
+
+def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:
+    """Return the workers that a number, None or an instance stands for."""
+    if isinstance(workers, Workers):
+        return workers
+    if workers is None:
+        return Local(cpus=cpus, gpus=gpus)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise SpecError(
+            f"workers={workers!r}: give a number of slots from 1, or workers such as "
+            "nbtune.workers.Local(2)",
+            "workers",
+        )
+    return Local(workers, cpus=cpus, gpus=gpus)
+
+
+def budget_of(**limits: object) -> Budget:
+    """Return the checked limits, named as in `Budget`."""
+    for name, value in limits.items():
+        whole = name in ("trials", "max_total_steps")
+        kind: Any = int if whole else (int, float)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[operator]
+            wanted = "a whole number from 1" if whole else "a positive number of seconds"
+            raise SpecError(f"{name}={value!r}: give {wanted}", name)
+    return Budget(**limits)  # type: ignore[arg-type]
+
+
+def identifier(value: object, name: str) -> str:
+    """Return `value` if it can name a keyword of ``report``."""
+    if not isinstance(value, str) or not value.isidentifier():
+        raise SpecError(f"{name}={value!r}: give a name such as 'epoch'", name)
+    return value
+
+
+def seed_of(value: object) -> int:
+    """Return `value` if it can seed a generator."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SpecError(f"seed={value!r}: give a whole number from 0", "seed")
+    return value

@@ -1,0 +1,121 @@
+"""Writes the engine's state down: into the store, in batches, and into snapshots."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from nbtune.engine.ledger import Run
+from nbtune.space import Space
+from nbtune.store import Batch, Store, SweepRow, TrialRow
+from nbtune.trial import Failure, Report, Trial
+
+__all__ = ["Clerk"]
+
+logger = logging.getLogger("nbtune")
+
+BATCH_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+
+
+class Clerk:
+    """Collects what changed and writes it at most `BATCH_SECONDS` later, in one transaction.
+
+    What cannot be written (a full disk) stays in memory and is tried again each second.
+    """
+
+    def __init__(self, store: Store, row: SweepRow, space: Space, folder: Path) -> None:
+        self._store = store
+        self._row = row
+        self._space = space
+        self._folder = folder
+        self._batch = Batch()
+        self._dirty: dict[int, Run] = {}
+        self._unpublished: dict[int, Run] = {}
+        self._views: list[Trial] = []
+        self._due: float | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Connect to the store, in the thread that will write."""
+        self._connection = self._store.connect()
+
+    def close(self) -> None:
+        """Write everything, however long the disk stays full, and disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def mark(self, run: Run | None = None) -> None:
+        """Note that the sweep, or one of its trials, has changed."""
+        if run is not None:
+            run.touch()
+            self._dirty[run.number] = run
+            self._unpublished[run.number] = run
+        if self._due is None:
+            self._due = time.monotonic() + BATCH_SECONDS
+
+    def restart(self, run: Run) -> None:
+        """Note that a stored trial starts again: its old reports go."""
+        self._batch.restarted.append(run.number)
+        self.mark(run)
+
+    def report(self, run: Run, reports: Iterable[Report]) -> None:
+        """Note new reports of a trial."""
+        self._batch.reports.extend((run.number, report) for report in reports)
+        self.mark(run)
+
+    def adopt(self, run: Run) -> None:
+        """Take up a trial that is stored already."""
+        self._unpublished[run.number] = run
+
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until there is something to write, None when there is nothing."""
+        return None if self._due is None else self._due - time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self._due is not None and time.monotonic() >= self._due
+
+    def flush(self, *, status: str, reason: str, elapsed: float, failure: Failure | None) -> bool:
+        """Write all that is noted; return whether it is on disk."""
+        if self._connection is None:
+            return False
+        batch = self._batch
+        batch.trials = [
+            TrialRow(
+                trial=run.snapshot(self._folder),
+                params=self._space.to_json(run.params),
+                origin=run.origin,
+            )
+            for run in self._dirty.values()
+        ]
+        batch.status, batch.reason = status, reason
+        batch.elapsed, batch.failure = elapsed, failure
+        try:
+            self._store.write(self._connection, self._row.id, batch)
+        except sqlite3.Error as error:
+            logger.warning("the store cannot be written: %s; trying again", error)
+            self._due = time.monotonic() + RETRY_SECONDS
+            return False
+        self._batch, self._dirty, self._due = Batch(), {}, None
+        return True
+
+    def flush_for_good(self, flush: Callable[[], bool]) -> None:
+        """Call `flush` until it succeeds."""
+        while not flush():
+            time.sleep(RETRY_SECONDS)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Return every trial as it stands; only those that changed are made anew."""
+        for number, run in sorted(self._unpublished.items()):
+            view = run.snapshot(self._folder)
+            if number < len(self._views):
+                self._views[number] = view
+            else:
+                self._views.append(view)
+        self._unpublished.clear()
+        return tuple(self._views)
