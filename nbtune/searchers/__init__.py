@@ -1,0 +1,23 @@
+"""What says which params come next; import a searcher from here, or name it."""
+
+from nbtune.registry import Registry
+from nbtune.searchers.base import Searcher
+from nbtune.searchers.bayes import Bayes
+from nbtune.searchers.grid import Grid
+from nbtune.searchers.points import Points
+from nbtune.searchers.random import Random
+
+__all__ = ["Bayes", "Grid", "Points", "Random", "Searcher", "build", "registry"]
+
+registry: Registry[Searcher] = Registry(
+    word="searcher",
+    base=Searcher,  # type: ignore[type-abstract]  # only subclasses of it are ever called
+    group="nbtune.searchers",
+    builtin={
+        "random": "nbtune.searchers:Random",
+        "grid": "nbtune.searchers:Grid",
+        "points": "nbtune.searchers:Points",
+        "bayes": "nbtune.searchers:Bayes",
+    },
+)
+build = registry.build

@@ -1,0 +1,66 @@
+"""Grid: every combination of the listed values."""
+
+from collections.abc import Sequence
+
+from nbtune.exceptions import SpecError
+from nbtune.searchers.base import Searcher
+from nbtune.searchers.walk import Walk
+from nbtune.space import Space
+from nbtune.trial import Params
+
+__all__ = ["Grid"]
+
+
+class Grid(Searcher):
+    """Walk the product of the space's values, in the order written, the last one fastest.
+
+    Every domain must have a list of values: ``Choice``, ``Bool``, ``Int``, ``Real`` with a step.
+    A constant is fixed. The defaults get no trial of their own.
+
+    Parameters
+    ----------
+    repeat : int >= 1
+        How many times the whole product is walked, for objectives that are noisy.
+    """
+
+    starts_with_defaults = False
+    finite = True
+
+    def __init__(self, repeat: int = 1) -> None:
+        if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
+            raise SpecError(
+                f"Grid(repeat={repeat!r}): needs an integer of at least 1", "searcher.repeat"
+            )
+        self.repeat = repeat
+
+    def __repr__(self) -> str:
+        return f"Grid(repeat={self.repeat})"
+
+    def setup(self, space: Space, *, seed: int) -> None:
+        """Take the space.
+
+        Raises
+        ------
+        SpaceError
+            When a domain has infinitely many values; it names the param.
+        """
+        super().setup(space, seed=seed)
+        space.at(0)  # raises for a space without a grid
+        self._points = space.size or 1
+        self._walk = Walk(space, self._point, self.size())
+
+    def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
+        """Return the first combination not yet tried, None after the last."""
+        return self._walk.next(pending)
+
+    def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
+        """Cross `params` off."""
+        if ended:
+            self._walk.observe(params)
+
+    def size(self) -> int:
+        """Return the number of combinations, repeats included."""
+        return self._points * self.repeat
+
+    def _point(self, index: int) -> Params:
+        return self.space.at(index % self._points)

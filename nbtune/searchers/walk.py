@@ -1,0 +1,56 @@
+"""Walks listed params in order, each point as often as it is listed.
+
+What has been tried is told by params, not counted by number: enqueued trials take numbers too, and
+a resumed sweep asks for what is left.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+from nbtune.space import Space
+from nbtune.trial import Params
+
+__all__ = ["Walk"]
+
+
+class Walk:
+    """The points of a list that are still to be tried.
+
+    Parameters
+    ----------
+    space : Space
+        Tells equal points by its keys.
+    point_at : callable
+        Returns the params at an index; called again and again, so that no long list is held.
+    length : int >= 0
+        How many points there are, repeats counted.
+    """
+
+    def __init__(self, space: Space, point_at: Callable[[int], Params], length: int) -> None:
+        self._space = space
+        self._point_at = point_at
+        self._length = length
+        self._first = 0  # every point before this index has been observed
+        self._observed: Counter[Hashable] = Counter()
+
+    def next(self, pending: Sequence[Params]) -> Params | None:
+        """Return the first point left over by what was observed and what is `pending`."""
+        taken = self._observed.copy()
+        taken.update(self._space.key(params) for params in pending)
+        for index in range(self._first, self._length):
+            point = self._point_at(index)
+            key = self._space.key(point)
+            if taken[key] == 0:
+                return self._space.validate(point)  # a copy: no trial can alter the list
+            taken[key] -= 1
+        return None
+
+    def observe(self, params: Params) -> None:
+        """Learn that a trial of `params` has ended."""
+        self._observed[self._space.key(params)] += 1
+        while self._first < self._length:
+            key = self._space.key(self._point_at(self._first))
+            if self._observed[key] == 0:
+                break
+            self._observed[key] -= 1
+            self._first += 1
