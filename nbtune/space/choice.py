@@ -1,6 +1,7 @@
 """Choices among listed options, some of which may be branches with params of their own."""
 
 import bisect
+import difflib
 import itertools
 import json
 import math
@@ -16,8 +17,11 @@ import numpy as np
 from nbtune.exceptions import NbtuneWarning, SpaceError, nearest
 from nbtune.space import unit
 from nbtune.space.domains import Domain, Refused, as_float, short, spell
+from nbtune.space.matching import alike, bucket, distinct, index_in, json_of, same
 
-__all__ = ["Branch", "Choice", "Constant", "same"]
+__all__ = ["Branch", "Choice", "Constant"]
+
+_MOST_SHOWN = 12  # options in an error message
 
 
 class Branch(ABC):
@@ -69,61 +73,17 @@ class Branch(ABC):
         """Return something hashable that is equal for equal points."""
 
 
-def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal and of one type: 1, 1.0 and True are three values."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
-    try:
-        return (one == other) is True
-    except Exception:  # noqa: BLE001 - the user's own __eq__; data frames raise in theirs
-        return False
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Return whether two values mean the same: 16.0 for 16, a list for a tuple; True is not 1."""
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    kinds = (type(one), type(other))
-    return same(one, other) or (kinds in ((int, float), (float, int)) and bool(one == other))
-
-
-def _json_of(value: Any) -> Any:
-    """Return `value` as JSON would give it back; a readable name where JSON has no such value."""
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        text = spell(value)
-        readable = len(text) <= 80 and " at 0x" not in text and "\n" not in text
-        return text if readable else type(value).__name__
-
-
-def _index_in(value: Any, options: Sequence[Any]) -> int | None:
-    """Return where `value` is among the options, by equality first, then by meaning."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    for equal in (same, _alike):
-        for index, option in enumerate(options):
-            if not isinstance(option, Branch) and equal(option, value):
-                return index
-    return None
-
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Constant(Domain):
     """One value, which is part of every point and not searched."""
 
     value: Any
     _default: tuple[Any] | None = field(default=None, init=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and same(self.value, other.value)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def size(self) -> int:
@@ -144,11 +104,11 @@ class Constant(Domain):
 
     def to_json(self, value: Any) -> Any:
         """Return the value, or its name where JSON has no such value."""
-        return _json_of(self.value)
+        return json_of(self.value)
 
     def from_json(self, encoded: Any) -> Any:
         """Return the value, which must be the one that was encoded."""
-        return self.value if _alike(encoded, self.to_json(None)) else self.validate(encoded)
+        return self.value if alike(encoded, self.to_json(None)) else self.validate(encoded)
 
     def key(self, value: Any) -> Hashable:
         """Return the same for every value."""
@@ -161,12 +121,12 @@ class Constant(Domain):
         return self.value
 
     def _admit(self, value: Any, name: str) -> Any:
-        if _index_in(value, [self.value]) is None:
+        if index_in(value, [self.value]) is None:
             raise Refused(f"but it is fixed at {short(self.value)}. Leave it out, or search it.")
         return self.value
 
 
-@dataclass(frozen=True, repr=False, init=False)
+@dataclass(frozen=True, repr=False, eq=False, init=False)
 class Choice(Domain):
     """One of the options, of any type; the original object is what the objective gets.
 
@@ -191,6 +151,15 @@ class Choice(Domain):
         if weights is not None:
             object.__setattr__(self, "weights", self._check_weights(weights))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Choice) and same(self._fields, other._fields)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _fields(self) -> tuple[Any, ...]:
+        return self.options, self.weights, self._default
+
     @cached_property
     def branches(self) -> dict[int, Branch]:
         """The options that have params of their own, by position."""
@@ -199,8 +168,8 @@ class Choice(Domain):
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """A short name for each option, no two equal."""
-        names = [name if isinstance(name, str) else json.dumps(name) for name in self._encoded]
-        return tuple(_distinct(names))
+        texts = [text if isinstance(text, str) else json.dumps(text) for text in self._encoded]
+        return tuple(distinct(texts))
 
     @property
     def size(self) -> int | None:
@@ -216,8 +185,11 @@ class Choice(Domain):
         SpaceError
             When it is none of them; `name` is the param's name for the message.
         """
+        return self._found(value, name)[0]
+
+    def _found(self, value: Any, name: str = "") -> tuple[int, Any]:
         try:
-            return self._locate(value, name)[0]
+            return self._locate(value, name)
         except Refused as why:
             raise self.error(name, f"got {short(value)}, {why}") from None
 
@@ -255,30 +227,27 @@ class Choice(Domain):
 
     def from_json(self, encoded: Any) -> Any:
         """Return the option, or the branch's params, that `to_json` encoded."""
-        if isinstance(encoded, Mapping):
-            for branch in self.branches.values():
-                try:
-                    return branch.from_json(encoded)
-                except SpaceError:
-                    continue
-        index = _index_in(encoded, self._encoded)
+        for _, branch in self._likeliest(encoded):
+            try:
+                return branch.from_json(encoded)
+            except SpaceError:
+                continue
+        index = index_in(encoded, self._encoded)
         if index is None or index in self.branches:
             return self.validate(encoded)
         return self.options[index]
 
     def key(self, value: Any) -> Hashable:
         """Return the option's position; with it, of a branch, the key of the point."""
-        index, plain = self._locate(value, "")
+        index, plain = self._found(value)
         branch = self.branches.get(index)
         return index if branch is None else (index, branch.key(plain))
 
     @cached_property
     def _encoded(self) -> list[Any]:
         """What stands for each option in JSON, no two equal; a branch stands by its label."""
-        return _distinct(
-            ", ".join(label or name for name, label in option.signature.items())
-            if isinstance(option, Branch)
-            else _json_of(option)
+        return distinct(
+            _label(option) if isinstance(option, Branch) else json_of(option)
             for option in self.options
         )
 
@@ -305,34 +274,54 @@ class Choice(Domain):
 
     def _locate(self, value: Any, name: str) -> tuple[int, Any]:
         """Return the option's position and the value as the objective gets it."""
-        index = _index_in(value, self.options)
+        index = index_in(value, self.options)
         if index is not None:
-            return index, self.options[index]
+            return index, self.pick(index)
         complaints: list[SpaceError] = []
-        if isinstance(value, Mapping):
-            for index, branch in self.branches.items():
-                try:
-                    return index, branch.validate(value, name)
-                except SpaceError as error:
-                    if branch.signature.keys() == value.keys():
-                        complaints.append(error)
-        if len(complaints) == 1:
+        for position, branch in self._likeliest(value):
+            try:
+                return position, branch.validate(value, name)
+            except SpaceError as error:
+                complaints.append(error)
+        if complaints:
             raise complaints[0]
-        raise Refused(f"which is no option. {nearest(str(value), self.labels)}")
+        known: Sequence[str] = self.labels
+        if len(known) > _MOST_SHOWN:
+            known = difflib.get_close_matches(str(value), known, n=_MOST_SHOWN, cutoff=0.0)
+        raise Refused(f"which is no option. {nearest(str(value), known)}")
+
+    def _likeliest(self, value: Any) -> list[tuple[int, Branch]]:
+        """Return the branches that a dict may be a point of, the one it looks most like first."""
+        if not isinstance(value, Mapping):
+            return []
+
+        def likeness(item: tuple[int, Branch]) -> tuple[bool, int, int]:
+            signature = item[1].signature
+            shared = signature.keys() & value.keys()
+            agreeing = sum(signature[name] == str(json_of(value[name])) for name in shared)
+            return signature.keys() == value.keys(), agreeing, len(shared)
+
+        return sorted(self.branches.items(), key=likeness, reverse=True)
 
     def _check_options(self) -> None:
         if not self.options:
             raise self.error("", "got no options. List at least one, as in Choice('a', 'b').")
         alone = self.options[0]
-        if len(self.options) == 1 and isinstance(alone, list | tuple | set | range | dict):
+        if len(self.options) == 1 and isinstance(alone, list | set | range):
             warnings.warn(
                 f"Choice({short(alone)}) has one option, a {type(alone).__name__}. "
                 "To choose among its items write Choice(*items).",
                 NbtuneWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
-        for (i, one), (j, other) in itertools.combinations(enumerate(self.options), 2):
-            self._check_apart(i, one, j, other)
+        buckets: dict[Hashable, list[int]] = {}
+        for index, option in enumerate(self.options):
+            if isinstance(option, Domain):
+                use = f"Choice(..., Space({{'name': {option!r}}}))"
+                raise self.error("", f"option {option!r} is a domain. Name it: {use}.")
+            for earlier in buckets.setdefault(bucket(option), []):
+                self._check_apart(earlier, self.options[earlier], index, option)
+            buckets[bucket(option)].append(index)
 
     def _check_apart(self, i: int, one: Any, j: int, other: Any) -> None:
         """Refuse two options of which no one could tell which was chosen."""
@@ -371,10 +360,7 @@ class Choice(Domain):
         return plain
 
 
-def _distinct(names: Any) -> list[Any]:
-    """Return the names, those that an earlier one took already with ``#position`` added."""
-    seen: list[Any] = []
-    for position, name in enumerate(names):
-        taken = any(_alike(name, other) for other in seen)
-        seen.append(f"{name}#{position}" if taken else name)
-    return seen
+def _label(branch: Branch) -> str:
+    """Return the constants that tell a branch from its siblings, else its names."""
+    constants = [text for text in branch.signature.values() if text]
+    return ", ".join(constants or branch.signature) or "{}"

@@ -33,7 +33,12 @@ class Refused(Exception):  # noqa: N818 - not an error by itself: `Domain.valida
 
 
 class Domain(ABC):
-    """The values that one hyperparameter may take."""
+    """The values that one hyperparameter may take.
+
+    A subclass is a frozen dataclass with a field ``_default``, and says how it maps to the unit
+    interval, what it admits, what its middle is, and how it is spelt; a finite one its `size`
+    and what is `at` each index.
+    """
 
     @property
     def default(self) -> Any:
@@ -153,24 +158,30 @@ def named(error: SpaceError, name: str) -> SpaceError:
 
 
 def short(value: Any) -> str:
-    """Return the repr of `value` on one line of at most 60 characters."""
-    text = " ".join(repr(value).split())
+    """Return how a person would write `value`, on one line of at most 60 characters."""
+    text = " ".join(spell(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def spell(value: Any) -> str:
-    """Return how a person would write `value`: 1e-6 for 1e-06, a function by its name."""
+    """Return how a person would write `value`: 1e-6 for 1e-06, a function by its name.
+
+    Always on one line; a data frame or an array is ``<DataFrame>``.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
         return re.sub(r"e([+-])0?(\d)", r"e\1\2", repr(value)).replace("e+", "e")
     name = getattr(value, "__qualname__", None)
-    return name if isinstance(name, str) else repr(value)
+    text = name.rpartition("<locals>.")[2] if isinstance(name, str) else repr(value)
+    return f"<{type(value).__name__}>" if "\n" in text else text
 
 
 def as_float(value: Any) -> float:
     """Return a finite number as a float; raise `Refused` for anything else."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         hint = " without quotes" if isinstance(value, str) else ""
-        raise Refused(f"a {type(value).__name__}. Use a number{hint}.")
+        raise Refused(f"a {type(value).__name__}. Use an int or a float{hint}.")
     try:
         number = float(value)
     except OverflowError:
@@ -241,6 +252,7 @@ def snap(value: float, lattice: Lattice[Fraction] | None) -> float:
 
 
 def on_lattice(value: float, lattice: Lattice[Fraction] | None) -> float:
+    """Return the number of the lattice that `value` is up to rounding, or raise `Refused`."""
     snapped = snap(value, lattice)
     if lattice is not None and abs(snapped - value) > _TOLERANCE * lattice.step:
         step, origin = float(lattice.step), float(lattice.origin)

@@ -24,39 +24,43 @@ from nbtune.space.unit import Lattice
 __all__ = ["Int", "Real"]
 
 _WIDEST_INT = 2**64  # beyond it, no generator and no array holds the values
+_FINEST_GRID = 2**50
 
 
 def _check_range(domain: "Real | Int", low: Any, high: Any, step: Any) -> None:
     """Raise `SpaceError` for arguments that contradict each other, in the user's spelling."""
-    kind = type(domain).__name__
-    if domain.low >= domain.high:
-        hint = f"Use {kind}({high!r}, {low!r})" if domain.low > domain.high else "Widen it"
-        raise domain.error(
-            "", f"needs low < high, got low={low!r}, high={high!r}. {hint}, or a constant."
-        )
+    kind, ends = type(domain).__name__, f"low={spell(low)}, high={spell(high)}"
+    if domain.low > domain.high:
+        use = f"Use {kind}({spell(high)}, {spell(low)})."
+        raise domain.error("", f"needs low < high, got {ends}. {use}")
+    if domain.low == domain.high:
+        use = f"Widen it, or write the constant {spell(low)}."
+        raise domain.error("", f"needs low < high, got {ends}. {use}")
     if not isinstance(domain.log, bool):
-        raise domain.error("", f"log={short(domain.log)} is not a bool. Use log=True.")
+        raise domain.error("", f"log={short(domain.log)}, allowed is True or False.")
     if domain.log and domain.low <= 0:
         start = 1 if isinstance(domain, Int) else min(1e-6, domain.high / 1000)
-        use = (
-            f"Use {kind}({spell(start)}, {high!r}, log=True) or"
-            if domain.high > start > 0
-            else "Please"
-        )
-        raise domain.error("", f"a log domain needs low > 0, got low={low!r}. {use} drop log.")
-    if domain.step is not None and not 0 < domain.step <= domain.high - domain.low:
-        raise domain.error(
-            "", f"needs 0 < step <= high - low, got step={step!r} from {low!r} to {high!r}."
-        )
+        example = f"{kind}({spell(start)}, {spell(high)}, log=True)"
+        use = f"Use {example} or drop log." if 0 < start < domain.high else "Drop log."
+        raise domain.error("", f"a log domain needs low > 0, got low={spell(low)}. {use}")
+    _check_step(domain, f"got step={spell(step)}, {ends}")
+
+
+def _check_step(domain: "Real | Int", got: str) -> None:
+    if domain.step is None:
+        return
+    # As decimals: the float 0.9 - 0.8 is less than 0.1.
+    low, high, step = map(unit.exact, (domain.low, domain.high, domain.step))
+    if not 0 < step <= high - low:
+        raise domain.error("", f"needs 0 < step <= high - low, {got}.")
+    if isinstance(domain, Real) and (high - low) / step > _FINEST_GRID:
+        raise domain.error("", f"{got}: finer than floats can tell apart. Drop step.")
 
 
 def _range_arguments(domain: "Real | Int") -> str:
-    step = (
-        ""
-        if domain.step in (None, 1) and not isinstance(domain.step, float)
-        else (f", step={spell(domain.step)}")
-    )
+    plain_step = 1 if isinstance(domain, Int) else None
     log = ", log=True" if domain.log else ""
+    step = "" if domain.step == plain_step else f", step={spell(domain.step)}"
     return f"{spell(domain.low)}, {spell(domain.high)}{log}{step}"
 
 
@@ -191,7 +195,7 @@ class Int(Domain):
 
     def to_unit(self, value: int) -> float:
         """Return the middle of the bin of `value` in [0, 1]."""
-        return self.lattice.to_unit((value - self.low) // self.step, log=self.log)
+        return self.lattice.to_unit(self.lattice.nearest(value), log=self.log)
 
     def from_unit(self, u: float) -> int:
         """Return the value at `u` in [0, 1]."""

@@ -177,10 +177,9 @@ class Space(Mapping[str, Domain], Branch):
             elif isinstance(domain, Constant):
                 values[key] = domain.value
             else:
-                given = ", ".join(map(str, params)) or "none"
+                given = ", ".join(map(str, params)) or "no names"
                 raise SpaceError(
-                    f"{_join(name, key)}: missing, got only these names: {given}. "
-                    f"Add a value of {domain!r}."
+                    f"{_join(name, key)}: missing, got {given}. Add a value of {domain!r}."
                 )
         return values
 
@@ -201,6 +200,8 @@ class Space(Mapping[str, Domain], Branch):
             old, new = self[name], _domain(name, value)
             if not covers(old, new):
                 raise SpaceError(f"{name}: {short(value)} is not inside {old!r}.")
+            if isinstance(new, Constant):
+                new = Constant(old.validate(new.value, name))
             changed[name] = _with_default_of(old, new)
         return Space(changed)
 
@@ -213,10 +214,10 @@ class Space(Mapping[str, Domain], Branch):
         )
 
     def flatten(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return params on one level: ``{"lr": 0.1, "model.C": 1.0}``."""
+        """Return params on one level: ``{"lr": 0.1, "model.C": 1.0}``; unknown names stay."""
         flat: dict[str, Any] = {}
         for name, value in params.items():
-            branch = _branch_of(self[name], value)
+            branch = _branch_of(self.get(name), value)
             inner = {} if branch is None else branch.flatten(value)
             flat.update({_join(name, key): item for key, item in inner.items()} or {name: value})
         return flat
@@ -307,8 +308,8 @@ def _spaces(choice: Choice) -> Iterator[tuple[int, Space]]:
             yield index, branch
 
 
-def _branch_of(domain: Domain, value: Any) -> Space | None:
-    """Return the branch that `value` is a point of."""
+def _branch_of(domain: Domain | None, value: Any) -> Space | None:
+    """Return the branch that `value` is a point of, None for any other value."""
     if not isinstance(domain, Choice) or not domain.branches:
         return None
     return dict(_spaces(domain)).get(domain.index(value))
