@@ -19,6 +19,7 @@ from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialSta
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
+from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested, Thinker
 from nbtune.exceptions import nearest
 from nbtune.schedulers.base import Scheduler
@@ -78,7 +79,6 @@ class Engine:
         self._job = job
         self._space = space
         self._goal = goal
-        self._searcher = searcher
         self._scheduler = scheduler
         self._workers = workers
         self._ledger = Ledger(goal, budget)
@@ -86,6 +86,7 @@ class Engine:
         self._announcer = Announcer()
         self._inbox = workers.inbox()
         self._thinker = Thinker(searcher, self._inbox.put, inline=self._inbox.virtual)
+        self._supply = Supply(self._thinker, searcher.prefetch)
 
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
@@ -95,11 +96,6 @@ class Engine:
 
         self._free: deque[int] = deque()
         self._waiting: deque[Run] = deque()  # entered, not started
-        self._suggested: deque[tuple[int, Params]] = deque()  # ready, not entered
-        self._asked: int | None = None  # the suggestion being computed
-        self._next_suggestion = 0
-        self._dry = False  # the searcher had nothing; it is asked again after a result
-        self._exhausted = False
 
         self._elapsed_before = row.elapsed
         self._began: float | None = None
@@ -252,7 +248,7 @@ class Engine:
         ended = []
         for trial, origin in history:
             if origin == "suggested":
-                self._next_suggestion += 1
+                self._supply.skip()
             if not trial.status.ended:
                 run = self._enter(trial.params, origin)
                 if trial.status is not Status.PENDING:
@@ -279,13 +275,13 @@ class Engine:
             return
         while self._free and (run := self._next_run()) is not None:
             self._start(run, self._free.popleft())
-        self._ask_ahead()
+        self._supply.ask_ahead(self._ledger.room())
         if not self._ledger.running and (why := self._spent_out()):
             self._finish(SweepStatus.COMPLETED, why)
 
     def _next_run(self) -> Run | None:
-        if not self._waiting and self._suggested and self._ledger.room() != 0:
-            index, params = self._suggested.popleft()
+        if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
+            index, params = taken
             self._enter(params, "suggested", suggestion=index)
         return self._waiting.popleft() if self._waiting else None
 
@@ -301,25 +297,11 @@ class Engine:
         if self._announcer.heard:
             self._announcer.announce(TrialStarted(run.snapshot(self._job.folder)))
 
-    def _ask_ahead(self) -> None:
-        ready, room = len(self._suggested), self._ledger.room()
-        if self._asked is not None or self._dry or self._exhausted:
-            return
-        if ready < self._searcher.prefetch and (room is None or ready < room):
-            self._asked = self._next_suggestion
-            self._next_suggestion += 1
-            self._thinker.ask(self._asked)
-
     def _on_suggested(self, answer: Suggested) -> None:
-        index, self._asked = self._asked, None
         if answer.failure is not None:
             self._fail(answer.failure)
-        elif answer.params is not None and index is not None:
-            self._suggested.append((index, answer.params))
         else:
-            self._next_suggestion -= 1  # the index was not used
-            self._exhausted = answer.pending == 0
-            self._dry = not self._exhausted
+            self._supply.receive(answer)
 
     def _spent_out(self) -> str:
         """Return why no further trial can start, empty while one can."""
@@ -330,7 +312,7 @@ class Engine:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
                 return f"{len(self._ledger.runs)} of {budget.trials} trials"
             return f"{self._ledger.steps} of {budget.max_total_steps} steps"
-        return "every suggestion tried" if self._exhausted and not self._suggested else ""
+        return "every suggestion tried" if self._supply.exhausted else ""
 
     # --- hearing
 
@@ -373,7 +355,7 @@ class Engine:
         if not run.decided:
             self._scheduler.end(run.number, run.last_step, self._usable_score(run))
         self._observe_end(run)
-        self._dry = False
+        self._supply.result_came()
         self._clerk.mark(run)
         if self._announcer.heard:
             self._announcer.announce(TrialEnded(run.snapshot(self._job.folder)))
