@@ -1,0 +1,81 @@
+"""How many cores there are for trials, and how each slot is held to its own."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+__all__ = ["available_cores", "thread_limits"]
+
+_LIMITS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+    "LOKY_CPU_COUNT",
+)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may keep busy, at least 1.
+
+    The least of what the machine has, the affinity mask allows, the quotas of the control group
+    and of its ancestors grant (versions 1 and 2), and ``LOKY_MAX_CPU_COUNT`` or ``LOKY_CPU_COUNT``
+    says.
+    """
+    from loky import cpu_count  # noqa: PLC0415 - 0.1 s that only the default needs
+
+    cores = int(cpu_count())
+    told = os.environ.get("LOKY_CPU_COUNT", "")
+    if told.isdecimal():
+        cores = min(cores, int(told))
+    # loky reads the quota of the topmost group alone; a systemd slice sits further down.
+    return max(1, min([cores, *map(math.ceil, _quotas())]))
+
+
+def _quotas(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> Iterator[float]:
+    """Yield the CPU quota, in cores, of each control group that this process is in."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            quota = _quota(folder)
+            if quota is not None:
+                yield quota
+            if folder == top:
+                break
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the quota of one control group in cores; None when it has none."""
+    try:
+        if (folder / "cpu.max").exists():
+            granted, period = (folder / "cpu.max").read_text().split()
+        else:
+            granted = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return int(granted) / int(period) if int(granted) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None  # "max", or no such file
+
+
+def thread_limits(cpus: int, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that hold BLAS, OpenMP and loky to `cpus` threads in one slot.
+
+    What `environment` (this process's own unless given) sets already, the user has decided.
+    """
+    known = os.environ if environment is None else environment
+    return {name: str(cpus) for name in _LIMITS if name not in known}

@@ -1,0 +1,51 @@
+"""What every worker process does before all else, so that it never outlives or disturbs its driver.
+
+It has a session of its own (a kill of its group takes its children along), leaves the keyboard's
+interrupt to the driver, and dies with the driver even inside C code that holds the GIL.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+__all__ = ["fflush", "protect"]
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def protect(driver: int, log: str) -> None:
+    """Guard this process, the child of process `driver`; its output goes to the file `log`."""
+    _redirect(log)
+    with contextlib.suppress(PermissionError):  # it leads a session already
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The driver spawned it with SIGINT blocked, so that none could hit it before this line.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    # Follows the thread that spawned this process, which lives as long as the pool.
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != driver:
+        os._exit(1)
+
+
+def _redirect(log: str) -> None:
+    """Point the standard streams away from the notebook kernel's."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(nothing)
+    os.close(output)
+    for stream in sys.stdout, sys.stderr:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # A path or text that the locale cannot encode must not fail a trial.
+            reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
+
+
+def fflush() -> None:
+    """Flush what C libraries hold in their stdio buffers."""
+    _libc.fflush(None)

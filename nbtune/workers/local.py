@@ -1,0 +1,120 @@
+"""Worker processes on this machine: one loky process a slot, each with its cores and GPUs."""
+
+from nbtune.decision import Decision
+from nbtune.exceptions import SpecError, WorkerError
+from nbtune.workers.base import Assignment, Inbox, Job, Workers
+from nbtune.workers.cores import available_cores, thread_limits
+from nbtune.workers.devices import visible_devices
+from nbtune.workers.pool import Pool
+from nbtune.workers.slot import Slot
+
+__all__ = ["Local"]
+
+
+class Local(Workers):
+    """Runs each trial in one of a few worker processes on this machine.
+
+    A trial that crashes, is killed or leaves by ``os._exit`` costs itself and nothing else: its
+    slot is back in about half a second. Nothing survives this process, however it ends: neither a
+    worker nor what a trial has started. Linux only.
+
+    Parameters
+    ----------
+    slots : int >= 1, optional
+        How many trials run at once. By default as many as the cores (and GPUs) have room for: the
+        quota of the control group, the affinity mask and ``LOKY_CPU_COUNT`` count.
+    cpus : int >= 1
+        Cores a slot: BLAS, OpenMP and nested loky are held to so many threads, unless the
+        environment says otherwise (``OMP_NUM_THREADS`` and its like).
+    gpus : float >= 0
+        GPUs a slot; a fraction lets slots share one. With 0 the environment is left alone.
+
+    Raises
+    ------
+    SpecError
+        When a number is out of its range, or there are fewer GPUs than asked for.
+    """
+
+    def __init__(self, slots: int | None = None, *, cpus: int = 1, gpus: float = 0) -> None:
+        _check_count("slots", slots if slots is not None else 1)
+        _check_count("cpus", cpus)
+        self.cpus = cpus
+        self.gpus = gpus
+        devices = visible_devices(gpus) if gpus else None
+        if slots is None:
+            slots = max(1, available_cores() // cpus)
+            if devices is not None:
+                slots = min(slots, len(devices))
+        elif devices is not None and slots > len(devices):
+            raise SpecError(
+                f"slots={slots} with gpus={gpus:g} each: the GPUs here have room for "
+                f"{len(devices)}. Use slots={len(devices)}, or a smaller gpus.",
+                "slots",
+            )
+        self.slots = slots
+        self._devices = devices
+        self._pool: Pool | None = None
+        self._running: dict[int, Slot] = {}
+
+    def open(self, job: Job, inbox: Inbox) -> None:
+        """Begin to bring up the processes.
+
+        Raises
+        ------
+        WorkerError
+            When these workers serve another sweep.
+        ObjectiveError
+            When the job has no payload file and its ``call`` cannot be pickled.
+        """
+        if self._pool is not None:
+            raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
+        limits = thread_limits(self.cpus)
+        self._running = {}
+        self._pool = Pool(
+            job,
+            inbox.put,
+            [
+                {**limits, **(self._devices[slot] if self._devices else {})}
+                for slot in range(self.slots)
+            ],
+        )
+
+    def start(self, slot: int, assignment: Assignment) -> None:
+        """Run a trial on a slot that is ready."""
+        pool = self._pool
+        if pool is not None:
+            self._running[assignment.number] = pool.slots[slot]
+            pool.slots[slot].start(assignment)
+
+    def answer(self, number: int, decision: Decision) -> None:
+        """Send the decision that trial `number` waits for."""
+        if number in self._running:
+            self._running[number].send("decide", number, decision)
+
+    def stop(self, number: int, reason: str) -> None:
+        """Ask a running trial to stop: it ends at its next report."""
+        if number in self._running:
+            self._running[number].send("stop", number, reason)
+
+    def kill(self, number: int) -> None:
+        """Kill the trial's process and all that it started; the slot gets a new one."""
+        if number in self._running:
+            self._running[number].kill(number)
+
+    def close(self) -> None:
+        """Kill what runs and free everything; idempotent, leaves nothing behind."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def describe(self) -> str:
+        """Return the plan in a few words, "2 slots, 1 core each"."""
+        plan = f"{super().describe()}, {self.cpus} core{'s' * (self.cpus != 1)}"
+        if self.gpus:
+            plan += f" and {self.gpus:g} GPU{'s' * (self.gpus > 1)}"
+        return plan + " each"
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SpecError(f"{name}={value!r}: a whole number of at least 1 is needed.", name)

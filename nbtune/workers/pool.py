@@ -1,0 +1,215 @@
+"""What stands behind an open `Local`: its slots, their channel, and what cleans up after them."""
+
+import atexit
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nbtune.objective import payload
+from nbtune.workers import reaper
+from nbtune.workers.base import Event, Job
+from nbtune.workers.channel import Link, Listener
+from nbtune.workers.runner import Task, serve
+from nbtune.workers.slot import Slot
+from nbtune.workers.spawner import Spawner
+
+__all__ = ["Pool"]
+
+
+class Pool:
+    """The slots of one opening of a `Local`.
+
+    Parameters
+    ----------
+    job : Job
+        Without a payload file, its ``call`` is written to one of the pool's own.
+    post : callable
+        Takes the events; it is not called any more once `close` has begun.
+    environments : sequence of dict, one a slot
+        The variables that each slot's processes get on top of this process's own.
+    """
+
+    def __init__(
+        self, job: Job, post: Callable[[Event], None], environments: Sequence[dict[str, str]]
+    ) -> None:
+        self._post_open = post
+        self._driver = os.getpid()
+        self._closed = False
+        self._closing = threading.Lock()
+        token = secrets.token_hex(8)
+        key = secrets.token_bytes(32)
+        self._folder = _own_folder()
+        try:
+            task = self._describe(job)
+            self.slots = [
+                Slot(index, token, job.folder, self._post) for index in range(len(environments))
+            ]
+            address = self._folder / "socket"
+            self._listener = Listener(address, key, self._welcome)
+            self._reaper = _Reaper(token, self._folder)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        _close_at_exit(self)
+        self._spawner = Spawner(
+            self.slots,
+            environments,
+            lambda slot, generation: (serve, str(address), key, slot, generation, task),
+            logs=self._folder,
+            began=_close_before_loky,
+        )
+
+    def _describe(self, job: Job) -> Task:
+        path = job.payload
+        if path is None:
+            path = self._folder / "payload"
+            payload.write(job.call, path)
+        return Task(
+            payload=path.absolute(),
+            step_name=job.step_name,
+            result_metric=job.result_metric,
+            folder=job.folder.absolute(),
+            seed=job.seed,
+        )
+
+    def _post(self, event: Event) -> None:
+        if not self._closed:
+            self._post_open(event)
+
+    def _welcome(self, link: Link) -> None:
+        """Hand a proved connection to the slot that its process was spawned for."""
+        try:
+            link.patience(receive=30, send=10)
+            frame, *_ = link.receive()
+            _, index, generation = json.loads(frame)
+            slot = self.slots[index]
+            link.patience(receive=0, send=10)
+        except (EOFError, OSError, ValueError, TypeError, IndexError):
+            return
+        if self._closed or not slot.claim(generation):
+            return
+        pid = link.peer()
+        self._reaper.add(pid)
+        slot.serve(link, pid)
+        self._reaper.remove(pid)
+        self._spawner.gone(slot, generation)
+
+    def close(self) -> None:
+        """Kill every process and all that they started; return when nothing is left.
+
+        Idempotent; without effect in a forked child, whose parent's pool it is.
+        """
+        if os.getpid() != self._driver:
+            return
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            for slot in self.slots:
+                slot.kill_any()
+            self._spawner.close()
+            self._listener.close()
+            self._reaper.close()  # the last sweep is its
+            shutil.rmtree(self._folder, ignore_errors=True)
+            _open_pools.discard(self)
+
+
+class _Reaper:
+    """The process that cleans up when this one has no time to (`reaper.py`)."""
+
+    def __init__(self, token: str, folder: Path) -> None:
+        # Its own children's mark must not make it a victim of the pool that it may run under.
+        environment = {name: value for name, value in os.environ.items() if name != reaper.MARK}
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                reaper.__file__,
+                f"{token}.",
+                str(os.getpid()),
+                str(folder),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+
+    def add(self, pid: int) -> None:
+        """Name a worker, the leader of its process group and session."""
+        self._tell(f"+{pid}\n")
+
+    def remove(self, pid: int) -> None:
+        """Take the name back: the number may soon be another process's."""
+        self._tell(f"-{pid}\n")
+
+    def _tell(self, line: str) -> None:
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if self._process.stdin is not None:
+                self._process.stdin.write(line.encode())
+
+    def close(self) -> None:
+        """Let it sweep and end."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _own_folder() -> Path:
+    """Return a new folder that only this user can enter, its path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="nbtune-"))
+    if len(os.fsencode(folder)) > 90:  # a socket's path has at most 107 bytes
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="nbtune-", dir="/tmp"))
+    return folder
+
+
+_open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+_registered: set[str] = set()
+
+
+def _close_all() -> None:
+    for pool in list(_open_pools):
+        pool.close()
+
+
+def _register(occasion: str) -> None:
+    """Have the open pools closed before the interpreter waits for threads, once an occasion."""
+    if occasion not in _registered:
+        _registered.add(occasion)
+        # The hook of concurrent.futures and loky: an atexit function would run after the
+        # interpreter has waited, for ever, for the threads of executors that are never done.
+        getattr(threading, "_register_atexit", atexit.register)(_close_all)
+
+
+def _close_at_exit(pool: Pool) -> None:
+    _open_pools.add(pool)
+    _register("open")
+
+
+def _close_before_loky() -> None:
+    """Register once more: hooks run last first, and loky registers its own at its first spawn.
+
+    Raises RuntimeError when the interpreter is exiting already, which ends the spawning thread
+    and with it what loky's hook waits for.
+    """
+    _register("spawned")

@@ -1,0 +1,238 @@
+"""What runs in a worker process: it takes trials from its channel, one at a time, until killed."""
+
+import gc
+import os
+import pickle
+import select
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from nbtune.context import CurrentTrial, Reporter
+from nbtune.decision import Stop
+from nbtune.exceptions import ReportError
+from nbtune.objective.payload import Payload
+from nbtune.trial import Params
+from nbtune.workers.capture import captured
+from nbtune.workers.channel import Link, connect, encode
+from nbtune.workers.outcome import Course, Outcome, failure_of, perform, seed_of
+
+__all__ = ["Task", "serve"]
+
+_BUFFERED = 10_000  # reports; with more unsent, `report` waits for the driver
+_BATCH = 1_000  # reports a frame: parsing one holds the driver's GIL for about 3 ms
+_SEND_EVERY = 0.02
+_LOOK_EVERY = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker process knows of the sweep: `base.Job` without the objective itself."""
+
+    payload: Path
+    step_name: str
+    result_metric: str
+    folder: Path
+    seed: int
+
+
+def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> NoReturn:
+    """Run trials for the driver that listens at `address`; never returns."""
+    try:
+        channel = _Channel(connect(address, key))
+        payload = Payload(task.payload)
+        channel.say("hello", slot, generation)
+        while True:
+            message = channel.hear()
+            if message[0] == "start":  # the rest was meant for a trial that is over
+                _run(channel, payload, task, *message[1:])
+    except (EOFError, OSError):
+        pass  # the driver is gone: so is the sense of going on
+    finally:
+        # Whatever threads a trial left behind must not keep the process alive.
+        os._exit(0)
+
+
+class _Channel:
+    """The worker's end: reports wait in a buffer for the sending thread, the rest goes at once."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._lock = threading.Lock()  # of sending
+        self._received: deque[bytes] = deque()
+        self._buffer: deque[tuple[int, float, dict[str, float]]] = deque()
+        self._number = -1
+        self._wake = threading.Event()
+        self._poller = select.poll()
+        self._poller.register(link.fileno(), select.POLLIN)
+        self._looked = 0.0
+        self.forked = False
+        os.register_at_fork(after_in_child=self._forget)
+        threading.Thread(target=self._send_reports, name="nbtune-reports", daemon=True).start()
+
+    def _forget(self) -> None:
+        """Leave the channel to the parent: a forked child must neither use nor hold it."""
+        self.forked = True
+        self._link.close()
+
+    def begin(self, number: int) -> None:
+        """Let reports be those of trial `number`."""
+        self._number = number
+        self._buffer.clear()  # a thread that the last trial left behind may have reported
+
+    def say(self, *words: Any) -> None:
+        """Send one frame, after the reports that wait."""
+        with self._lock:
+            self._flush()
+            self._link.send(encode(words).encode())
+
+    def ask(self, *report: Any) -> None:
+        """Send a report, after those that wait, and mark it as awaiting a decision."""
+        with self._lock:
+            self._flush()
+            self._link.send(encode(("reports", self._number, True, [report])).encode())
+
+    def hear(self) -> tuple[Any, ...]:
+        """Wait for the driver's next message."""
+        while not self._received:
+            self._received.extend(self._link.receive())
+        message: tuple[Any, ...] = pickle.loads(self._received.popleft())
+        return message
+
+    def has_mail(self, now: float) -> bool:
+        """Whether the driver has sent something; looks at most once a millisecond."""
+        if self._received:
+            return True
+        if now - self._looked < _LOOK_EVERY:
+            return False
+        self._looked = now
+        return bool(self._poller.poll(0))
+
+    def add(self, step: int, now: float, metrics: dict[str, float]) -> None:
+        """Put a report into the buffer, to be sent within 20 ms."""
+        self._buffer.append((step, now, metrics))
+        if not self._wake.is_set():
+            self._wake.set()
+        elif len(self._buffer) >= _BUFFERED:
+            with self._lock:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Send the reports that wait; the caller holds the lock."""
+        buffer = self._buffer
+        while buffer:
+            batch = [buffer.popleft() for _ in range(min(len(buffer), _BATCH))]
+            self._link.send(encode(("reports", self._number, False, batch)).encode())
+
+    def _send_reports(self) -> None:
+        try:
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                while self._buffer:
+                    with self._lock:
+                        self._flush()
+                    time.sleep(_SEND_EVERY)
+        except OSError:
+            os._exit(0)  # the driver is gone
+
+
+class _Desk:
+    """Where one trial's reports go."""
+
+    def __init__(self, channel: _Channel, number: int, course: Course) -> None:
+        self._channel = channel
+        self._number = number
+        self._course = course
+
+    def send(self, step: int, metrics: dict[str, float]) -> None:
+        """Pass a report on; at the milestone wait for what is decided."""
+        channel, course = self._channel, self._course
+        if course.verdict is not None:
+            course.enforce()
+        if channel.forked:
+            raise ReportError(
+                "report was called in a child process of the trial; "
+                "call it in the process that the trial began in"
+            )
+        now = time.time()
+        if course.milestone is not None and step >= course.milestone:
+            channel.ask(step, now, metrics)
+            while not self._follow():
+                pass
+        else:
+            channel.add(step, now, metrics)
+            if channel.has_mail(now):
+                self._follow()
+
+    def _follow(self) -> bool:
+        """Do what the driver's next message says; return False if it is not about this trial."""
+        kind, number, content = self._channel.hear()
+        if number != self._number:
+            return False
+        self._course.follow(Stop(content) if kind == "stop" else content)
+        return True
+
+
+def _run(
+    channel: _Channel,
+    payload: Payload,
+    task: Task,
+    number: int,
+    milestone: int | None,
+    params: bytes,
+) -> None:
+    """Run one trial and say how it ended."""
+    began = time.perf_counter()
+    channel.begin(number)
+    course = Course(milestone)
+    folder = task.folder / str(number)
+    try:
+        with captured(folder):
+            outcome = _perform(channel, payload, task, course, number, folder, params)
+    except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
+        outcome = Outcome(how="raised", failure=failure_of(error))
+    if channel.forked:
+        os._exit(0)  # a child that the trial forked came out here
+    failure = outcome.failure
+    channel.say(
+        "ended",
+        number,
+        outcome.how,
+        time.time(),
+        outcome.result,
+        failure and (failure.type, failure.message, failure.traceback),
+    )
+    _collect(time.perf_counter() - began)
+
+
+def _perform(
+    channel: _Channel,
+    payload: Payload,
+    task: Task,
+    course: Course,
+    number: int,
+    folder: Path,
+    params: bytes,
+) -> Outcome:
+    values: Params = pickle.loads(params)
+    trial = CurrentTrial(number=number, params=values, dir=folder, seed=seed_of(task.seed, number))
+    reporter = Reporter(trial, _Desk(channel, number, course).send, step_name=task.step_name)
+    return perform(
+        payload.load, reporter, course, result_metric=task.result_metric, whole_process=True
+    )
+
+
+_collecting = 0.005  # seconds that the last collection took
+
+
+def _collect(elapsed: float) -> None:
+    """Free what a trial of `elapsed` seconds left in cycles, at 5 % of its time at most."""
+    global _collecting  # noqa: PLW0603 - a worker process runs one trial at a time
+    if elapsed > 20 * _collecting:
+        began = time.perf_counter()
+        gc.collect()
+        _collecting = time.perf_counter() - began

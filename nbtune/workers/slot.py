@@ -1,0 +1,346 @@
+"""One worker process's place, seen from the driver: what it runs, what it says, how it died."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pickle
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+import cloudpickle
+
+from nbtune.exceptions import WorkerError
+from nbtune.trial import Failure, Report
+from nbtune.workers.base import Assignment, Ended, Event, Reported, SlotReady
+from nbtune.workers.channel import Link
+from nbtune.workers.outcome import failure_of, plain
+from nbtune.workers.reaper import end_family
+
+__all__ = ["Slot"]
+
+
+class Slot:
+    """Runs one trial at a time in one process after another.
+
+    Any thread may call `start`, `send`, `stop` and `kill`; `serve` runs on the thread of the
+    process's connection, and only there a trial ends. An idle process may die and be replaced
+    without anyone noticing.
+
+    Parameters
+    ----------
+    index : int
+    pool : str
+        The token of the pool's processes.
+    folder : Path
+        The sweep's folder, with one folder a trial.
+    post : callable
+        Takes the events.
+    """
+
+    def __init__(self, index: int, pool: str, folder: Path, post: Callable[[Event], None]) -> None:
+        self.index = index
+        self.generation = 0
+        self.connected = False
+        self.used = False
+        self._pool = pool
+        self._folder = folder
+        self._post = post
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._pid = 0
+        self._trial: int | None = None  # owes an Ended
+        self._unsent: bytes | None = None  # that trial, while there is no process to take it
+        self._announced = False  # the engine knows that the slot is free
+        self._doomed = False  # the process has been killed, it will not take another trial
+
+    @property
+    def token(self) -> str:
+        """What the environment of the present process, and of all its children, carries."""
+        return f"{self._pool}.{self.index}.{self.generation}."
+
+    def replace(self, generation: int, *, unclaimed: bool = False) -> bool:
+        """Prepare for the next process after `generation`; return False if it is not its turn.
+
+        With `unclaimed`, only if that process has not been heard of.
+        """
+        with self._lock:
+            if generation != self.generation or (unclaimed and self.connected):
+                return False
+            self.generation += 1
+            self.connected = self.used = False
+            return True
+
+    def claim(self, generation: int) -> bool:
+        """Take a process that says it is of `generation`; return False if that one is not due."""
+        with self._lock:
+            if generation != self.generation or self.connected:
+                return False
+            self.connected = True
+            return True
+
+    def give_up(self, why: str) -> None:
+        """Say that no process will come up, in place of the trial that waits for one."""
+        with self._lock:
+            if self._unsent is not None:
+                self._end_unsent("died", Failure(type="ProcessDied", message=why))
+        self._post(WorkerError(why))
+
+    def start(self, assignment: Assignment) -> None:
+        """Give the process a trial, or keep it for the process that is coming up."""
+        number = assignment.number
+        try:
+            message = _pickled(("start", number, assignment.milestone, _pickled(assignment.params)))
+        except Exception as error:  # noqa: BLE001 - whatever a param's __reduce__ raises
+            self._post(
+                Ended(
+                    number=number,
+                    slot=self.index,
+                    how="raised",
+                    time=time.time(),
+                    failure=failure_of(error),
+                )
+            )
+            self._post(SlotReady(slot=self.index))
+            return
+        with self._lock:
+            self._trial = number
+            self._announced = False
+            self.used = True
+            if not self._deliver(message):
+                self._unsent = message
+
+    def send(self, kind: Literal["decide", "stop"], number: int, content: object) -> None:
+        """Pass a decision, or a request to stop, on to the trial; nothing when it is over."""
+        with self._lock:
+            if self._trial != number:
+                return
+            if self._unsent is None:
+                self._deliver(pickle.dumps((kind, number, content)))
+            elif kind == "stop":
+                self._end_unsent("stopped")
+
+    def kill(self, number: int) -> None:
+        """Kill the process of the trial, with its group."""
+        with self._lock:
+            if self._trial != number:
+                return
+            if self._unsent is None:
+                self._doomed = True
+                self._kill_group()
+            else:
+                self._end_unsent("killed")
+
+    def kill_any(self) -> None:
+        """Kill the present process, whatever it does."""
+        with self._lock:
+            self._doomed = True
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+
+    def _deliver(self, message: bytes) -> bool:
+        """Send to the process; return False when it is gone or going."""
+        if self._link is None or self._doomed:
+            return False
+        try:
+            self._link.send(message)
+        except BlockingIOError:
+            # It has not read for seconds, and half a frame may be under way: no use any more.
+            self._doomed = True
+            self._kill_group()
+            return False
+        except OSError:
+            return False
+        return True
+
+    def _end_unsent(
+        self, how: Literal["stopped", "killed", "died"], failure: Failure | None = None
+    ) -> None:
+        number, self._trial, self._unsent = self._trial, None, None
+        if number is not None:
+            self._post(
+                Ended(number=number, slot=self.index, how=how, time=time.time(), failure=failure)
+            )
+
+    def serve(self, link: Link, pid: int) -> None:
+        """Hear the process out until it is dead, then clean up after it."""
+        process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+        try:
+            alive = os.pidfd_open(pid)
+        except OSError:
+            self._bury(process, "")
+            return
+        try:
+            self._attach(link, pid)
+            trouble = self._listen(link, alive)
+            if trouble is not None:
+                self.kill_any()
+                select.select([alive], [], [], 5)
+        finally:
+            os.close(alive)
+        self._bury(process, trouble or "")
+
+    def _attach(self, link: Link, pid: int) -> None:
+        with self._lock:
+            self._link, self._pid = link, pid
+            self._doomed = False
+            if self._unsent is not None:
+                if self._deliver(self._unsent):
+                    self._unsent = None
+            elif not self._announced:
+                self._announced = True
+                self._post(SlotReady(slot=self.index))
+
+    def _listen(self, link: Link, alive: int) -> str | None:
+        """Return None once the process is dead and all it said is heard, else what is wrong."""
+        # A grandchild may hold the socket open, so that its end alone would not tell the death.
+        poller = select.poll()
+        poller.register(link.fileno(), select.POLLIN)
+        poller.register(alive, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in poller.poll()]
+            if link.fileno() not in ready:
+                return None
+            try:
+                for frame in link.receive():
+                    self._hear(frame)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                return f"it sent what no nbtune sends: {error}"
+            except (EOFError, OSError):
+                # The end of a dying process's socket comes a little before its death.
+                dead, _, _ = select.select([alive], [], [], 1)
+                return None if dead else "it closed its connection to the notebook"
+
+    def _hear(self, frame: bytes) -> None:
+        kind, number, *rest = json.loads(frame)
+        if kind == "reports":
+            waiting, batch = rest
+            reports = [Report(step, metrics, moment) for step, moment, metrics in batch]
+            if number == self._trial:
+                self._post(Reported(number=number, reports=reports, waiting=waiting))
+        elif kind == "ended":
+            self._hear_end(number, *rest)
+        else:
+            raise ValueError(f"a frame of kind {kind!r}")
+
+    def _hear_end(
+        self,
+        number: int,
+        how: Any,
+        moment: float,
+        result: dict[str, float] | None,
+        failure: list[str] | None,
+    ) -> None:
+        told = failure and Failure(
+            type=plain(failure[0], 200), message=failure[1], traceback=failure[2]
+        )
+        with self._lock:
+            if number != self._trial:
+                return
+            self._trial = None
+            # One that has been killed meanwhile will not take another trial: its successor will.
+            ready = self._announced = not self._doomed
+        self._post(
+            Ended(
+                number=number,
+                slot=self.index,
+                how=how,
+                time=moment,
+                result=result,
+                failure=told or None,
+            )
+        )
+        if ready:
+            self._post(SlotReady(slot=self.index))
+
+    def _bury(self, process: BaseProcess | None, trouble: str) -> None:
+        """Kill what the dead process left behind, and say how its trial ended."""
+        end_family(self.token, {self._pid} if self._pid else ())
+        with self._lock:
+            self._link, self._pid = None, 0
+            doomed = self._doomed and not trouble
+            number = self._trial if self._unsent is None else None
+            if number is not None:
+                self._trial = None
+        if number is None:
+            return
+        failure = None if doomed else self._autopsy(number, process, trouble)
+        self._post(
+            Ended(
+                number=number,
+                slot=self.index,
+                how="killed" if doomed else "died",
+                time=time.time(),
+                failure=failure,
+            )
+        )
+
+    def _autopsy(self, number: int, process: BaseProcess | None, trouble: str) -> Failure:
+        message = trouble or _cause_of_death(_exit_code(process))
+        return Failure(
+            type="ProcessDied",
+            message=f"the trial's process ended: {message}",
+            traceback=_fatal_error(self._folder / str(number) / "log.txt"),
+        )
+
+
+def _pickled(value: object) -> bytes:
+    """Pickle by reference where the worker can follow it, else by value."""
+    try:
+        data = pickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - lambdas and local classes raise different things
+        data = b"__main__"
+    # The notebook's own classes and functions do not exist in the worker's __main__.
+    if b"__main__" in data:
+        by_value: bytes = cloudpickle.dumps(value)
+        return by_value
+    return data
+
+
+def _exit_code(process: BaseProcess | None) -> int | None:
+    """Return the exit code of a process that is dead; loky may be reaping it at this moment."""
+    for _ in range(100):
+        code = process.exitcode if process is not None else None
+        if code is not None or process is None:
+            return code
+        time.sleep(0.01)
+    return None
+
+
+def _cause_of_death(code: int | None) -> str:
+    """Say in words how a process with this exit code ended; negative codes are signals."""
+    if code is None:
+        return "its exit status is not known"
+    if code >= 0:
+        return f"it exited with code {code} (os._exit or sys.exit in a library)"
+    if code == -signal.SIGKILL:
+        return "it was killed by SIGKILL (out of memory?)"
+    if code == -signal.SIGSEGV:
+        return "segmentation fault (SIGSEGV)"
+    try:
+        return f"it was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was killed by signal {-code}"
+
+
+def _fatal_error(log: Path) -> str:
+    """Return what Python's faulthandler wrote at the end of a log, if it did."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8192))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    start = text.rfind("Fatal Python error")
+    return text[start:] if start >= 0 else ""
