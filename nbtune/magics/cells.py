@@ -1,0 +1,102 @@
+"""The notebook's side of a magic: its cells, their numbers, its variables."""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from nbtune.context import current_trial, report
+
+__all__ = ["borrowed_names", "first_line", "number", "refuse_to_shadow", "with_values"]
+
+
+def number(shell: Any) -> int:
+    """Return the number of the running cell as the user sees it, ``In [n]``.
+
+    IPython counts up before a cell runs, and not at all without history (measured on 9.18), so
+    the cell's own frame is asked, then the counter.
+    """
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        label = shell.compile.format_code_name(frame.f_code.co_filename)
+        if label and label[1].startswith("In["):
+            return int(label[1][3:-1])
+    return int(shell.execution_count)
+
+
+def first_line(shell: Any, cell: str) -> int:
+    """Return the line of the notebook's cell, from 1, on which the magic's `cell` begins.
+
+    It is 2 unless other magics or empty lines stand above.
+    """
+    typed = shell.history_manager.input_hist_raw[-1] if shell.history_manager else ""
+    above, found, _ = typed.rpartition(cell.strip("\n"))
+    leading = len(cell) - len(cell.lstrip("\n"))
+    return above.count("\n") + 1 - leading if found and above.lstrip().startswith("%%") else 2
+
+
+def refuse_to_shadow(name: str, namespace: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` when binding a sweep to `name` would hide something that is no sweep."""
+    value = namespace.get(name)
+    sweep = sys.modules.get("nbtune.sweep")  # not imported: no value can be a sweep
+    if value is not None and not (sweep and isinstance(value, sweep.Sweep)):
+        raise UsageError(
+            f"{name!r} is a variable of this notebook ({type(value).__name__}) and the sweep "
+            "would take its place: pick another name"
+        )
+
+
+@contextmanager
+def borrowed_names(namespace: dict[str, Any]) -> Iterator[None]:
+    """Lend a cell ``report`` and ``current_trial``, which it may use without an import."""
+    lent = {
+        name: value
+        for name, value in {"report": report, "current_trial": current_trial}.items()
+        if name not in namespace
+    }
+    namespace.update(lent)
+    try:
+        yield
+    finally:
+        for name, value in lent.items():
+            if namespace.get(name) is value:
+                del namespace[name]
+
+
+def with_values(source: str, params: Mapping[str, Any]) -> str | None:
+    """Return a cell's source with the declarations of `params` replaced by assignments.
+
+    ``lr: Real(1e-4, 1e-1, log=True) = 1e-3`` becomes ``lr = 0.02``; lines keep their numbers. A
+    value that no literal can say (an option that is a function) is expected in the namespace, so
+    its declaration is dropped. None when nothing is declared: `source` is no tuned cell.
+    """
+    lines = source.encode().splitlines(keepends=True)  # columns count bytes
+    declared = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id in params
+    ]
+    if not declared:
+        return None
+    for node in reversed(declared):
+        name = node.target.id  # type: ignore[union-attr]
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        text = f"{name} = {params[name]!r}" if _is_literal(params[name]) else "pass"
+        rest = lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [
+            lines[first][: node.col_offset] + text.encode() + rest,
+            *[b"\n"] * (last - first),
+        ]
+    return b"".join(lines).decode()
+
+
+def _is_literal(value: object) -> bool:
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, SyntaxError):
+        return False

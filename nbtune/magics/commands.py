@@ -1,0 +1,104 @@
+"""The commands of ``%tune``: each finds its sweep and calls one method of it."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from nbtune.exceptions import SweepError
+from nbtune.magics.cells import borrowed_names, refuse_to_shadow, with_values
+from nbtune.sweep import Sweep, delete, load, sweeps
+
+__all__ = ["ACTIONS"]
+
+
+def _find(shell: Any, options: Namespace) -> Sweep:
+    """Return the sweep bound to the name, else the stored one of that name."""
+    bound = shell.user_ns.get(options.name)
+    if isinstance(bound, Sweep) and options.store is None:
+        return bound
+    return load(options.name, options.store)
+
+
+def _list(shell: Any, options: Namespace) -> Any:
+    return sweeps(options.store)
+
+
+def _show(shell: Any, options: Namespace) -> None:
+    from nbtune.widgets import show  # noqa: PLC0415 - only this command needs ipywidgets
+
+    show(_find(shell, options))
+
+
+def _stop(shell: Any, options: Namespace) -> None:
+    sweep = _find(shell, options)
+    if sweep.status.ended:
+        _say(f"{sweep.name} has ended already: {sweep.reason or sweep.status}.")
+        return
+    sweep.stop()
+    _say(f"{sweep.name} is stopping; its results stay. %tune resume {sweep.name} goes on with it.")
+
+
+def _pause(shell: Any, options: Namespace) -> None:
+    sweep = _find(shell, options)
+    if sweep.status.ended:
+        raise SweepError(f"{sweep.name} has ended already: {sweep.reason or sweep.status}.")
+    sweep.pause()
+    _say(f"{sweep.name} starts no more trials. %tune resume {sweep.name} goes on with it.")
+
+
+def _resume(shell: Any, options: Namespace) -> None:
+    sweep = _find(shell, options).resume()
+    if options.name.isidentifier():
+        refuse_to_shadow(options.name, shell.user_ns)
+        shell.push({options.name: sweep})
+    _say(f"{sweep.name} goes on.")
+
+
+def _wait(shell: Any, options: Namespace) -> None:
+    _find(shell, options).wait()
+
+
+def _apply(shell: Any, options: Namespace) -> Any:
+    sweep = _find(shell, options)
+    params = sweep.apply(shell.user_ns)
+    values = ", ".join(f"{name} = {value!r}" for name, value in params.items())
+    _say(f"{values}  ({sweep.goal.metric} {sweep.best_value:.4g})")
+    if not options.run:
+        return None
+    cell = with_values(sweep.source, params)
+    if cell is None:  # a function was tuned, not a cell
+        return sweep.rerun(params)
+    with borrowed_names(shell.user_ns):
+        result = shell.run_cell(cell, store_history=False)
+    if not result.success:
+        error = result.error_before_exec or result.error_in_exec
+        raise UsageError(f"the cell raised {type(error).__name__} on the best params, see above")
+    return None
+
+
+def _delete(shell: Any, options: Namespace) -> None:
+    sweep = _find(shell, options)
+    if not sweep.status.ended and sweep.running_here:
+        raise SweepError(f"sweep {sweep.name!r} is running: %tune stop {sweep.name} first.")
+    delete(sweep.name, options.store or sweep.path.parent)
+    shell.drop_by_id({options.name: sweep})
+    _say(f"{sweep.name} is deleted.")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+ACTIONS: dict[str, Callable[[Any, Namespace], Any]] = {
+    "list": _list,
+    "show": _show,
+    "stop": _stop,
+    "pause": _pause,
+    "resume": _resume,
+    "wait": _wait,
+    "apply": _apply,
+    "delete": _delete,
+}

@@ -1,0 +1,196 @@
+"""Completes a ``%%tune`` or ``%tune`` line from the options, the cell and the store."""
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+
+from nbtune.exceptions import NbtuneError
+from nbtune.magics.line import Parser
+from nbtune.magics.options import COMMANDS, cell_parser, command_parser, function_parser
+from nbtune.store import Store
+
+__all__ = ["complete", "matcher", "metrics_in"]
+
+_LINE = re.compile(r"\s*(?P<magic>%%?tune)\s(?P<before>(?:.*\s)?)(?P<word>\S*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """Where the cursor stands: the words before it, and what the notebook knows."""
+
+    is_cell: bool
+    words: list[str]
+    cell: str
+    namespace: Mapping[str, Any]
+
+    @property
+    def command(self) -> str | None:
+        first = self.words[0] if self.words else ""
+        return first if not self.is_cell and first in COMMANDS else None
+
+    @property
+    def parser(self) -> Parser:
+        if self.is_cell:
+            return cell_parser()
+        return command_parser(self.command) if self.command else function_parser()
+
+    @property
+    def source(self) -> str:
+        """The code that is to be tuned: the cell, or that of the function named first."""
+        if self.is_cell:
+            return self.cell
+        try:
+            return textwrap.dedent(inspect.getsource(self.namespace[self.words[0]]))
+        except (LookupError, TypeError, OSError):
+            return ""
+
+
+def complete(text: str, cell: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return what can stand at the end of a magic's line.
+
+    Parameters
+    ----------
+    text : str
+        The line up to the cursor, ``"%%tune digits --sea"``.
+    cell : str
+        The rest of the cell, from which metrics are read.
+    namespace : mapping
+        The notebook's variables.
+
+    Returns
+    -------
+    tuple of str and list of str
+        The part of the word that is there already, and the whole words that may take its place;
+        none on any other line.
+    """
+    match = _LINE.fullmatch(text)
+    if match is None:
+        return "", []
+    word, words = match["word"], match["before"].split()
+    request = _Request(
+        is_cell=match["magic"] == "%%tune", words=words, cell=cell, namespace=namespace
+    )
+    option, equals, start = word.partition("=")
+    if equals:
+        return start, _starting(start, _values(option, request))
+    previous = request.parser.options.get(words[-1]) if words else None
+    if previous is not None and previous.nargs != 0:  # 0: a flag
+        return word, _starting(word, _values(words[-1], request))
+    return word, _starting(word, _options(request) if word.startswith("-") else _words(request))
+
+
+def _starting(start: str, known: Iterable[str]) -> list[str]:
+    return [word for word in dict.fromkeys(known) if word.startswith(start)]
+
+
+def _words(request: _Request) -> list[str]:
+    """Return what may stand here other than an option or its value; options where nothing else."""
+    place = len(_positional(request))
+    if request.command:
+        named = request.command != "list" and place == 1
+        return _sweeps(request) if named else _options(request)
+    if place:
+        return _options(request)
+    if request.is_cell:
+        return _sweeps(request) or _options(request)
+    functions = [
+        name
+        for name, value in request.namespace.items()
+        if isinstance(value, types.FunctionType) and not name.startswith("_")
+    ]
+    return [*COMMANDS, *functions]
+
+
+def _positional(request: _Request) -> list[str]:
+    """Return the words so far that are neither options nor their values."""
+    options = request.parser.options
+    taken = False
+    found = []
+    for word in request.words:
+        if not (taken or word.startswith("-")):
+            found.append(word)
+        taken = word in options and options[word].nargs != 0
+    return found
+
+
+def _options(request: _Request) -> list[str]:
+    used = {word.partition("=")[0] for word in request.words}
+    if used & {"--maximize", "--minimize"}:
+        used |= {"--maximize", "--minimize"}
+    used |= {"-h", "--help"}  # offered last
+    return [*(name for name in request.parser.options if name not in used), "--help"]
+
+
+def _values(option: str, request: _Request) -> list[str]:
+    match option:
+        case "--maximize" | "--minimize":
+            return metrics_in(request.source)
+        case "--searcher":
+            from nbtune.searchers import registry  # noqa: PLC0415 - brings numpy, not for %load_ext
+
+            return registry.names()
+        case "--scheduler":
+            from nbtune.schedulers import registry as schedulers  # noqa: PLC0415 - as above
+
+            return schedulers.names()
+    return []
+
+
+def _sweeps(request: _Request) -> list[str]:
+    sweep = sys.modules.get("nbtune.sweep")  # while it is not imported, the notebook has no sweep
+    bound = [
+        name
+        for name, value in request.namespace.items()
+        if sweep and isinstance(value, sweep.Sweep) and not name.startswith("_")
+    ]
+    words = request.words
+    place = words.index("--store") + 1 if "--store" in words[:-1] else None
+    with suppress(NbtuneError):  # a store that cannot be read has no names to offer
+        return [*bound, *Store(words[place] if place else None).names()]
+    return bound
+
+
+def metrics_in(source: str) -> list[str]:
+    """Return the names of the metrics that Python `source` reports, in the order written.
+
+    They are the keywords of calls of ``report``; nothing while `source` is no valid Python.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    reports = [call for call in calls if ast.unparse(call.func).split(".")[-1] == "report"]
+    names = [word.arg for call in reports for word in call.keywords if word.arg]
+    return [name for name in dict.fromkeys(names) if name not in ("step", "epoch")]
+
+
+def matcher(namespace: Callable[[], Mapping[str, Any]]) -> Callable[[CompletionContext], Any]:
+    """Return an IPython matcher; the other matchers keep silent where it has something to say.
+
+    Of IPython's two ways only this one (version 2 of its matchers) sees the whole cell; the
+    ``complete_command`` hook also lets jedi mix names of Python in.
+    """
+
+    @context_matcher(identifier="nbtune", priority=1000)  # type: ignore[untyped-decorator]
+    def complete_tune(context: CompletionContext) -> dict[str, Any]:
+        lines = context.full_text.split("\n")
+        cell = "\n".join(lines[context.cursor_line + 1 :])
+        fragment, found = complete(context.text_until_cursor, cell, namespace())
+        return {
+            "completions": [SimpleCompletion(text, type="magic") for text in found],
+            "matched_fragment": fragment,
+            "ordered": True,
+            "suppress": bool(found),
+        }
+
+    return complete_tune  # type: ignore[no-any-return]

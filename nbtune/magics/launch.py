@@ -1,0 +1,120 @@
+"""Turns an objective and the options of a line into a running sweep."""
+
+import re
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.core.error import UsageError
+
+import nbtune
+from nbtune import schedulers, searchers, workers
+from nbtune.exceptions import SpecError
+from nbtune.magics.line import evaluate, whole_number
+from nbtune.objective import Objective
+from nbtune.registry import Registry
+from nbtune.store import Store, SweepRow
+from nbtune.sweep import Sweep, load
+
+__all__ = ["launch"]
+
+_PLAIN = (
+    *("maximize", "minimize", "trials", "time_limit", "trial_time_limit"),
+    *("step", "seed", "cpus", "gpus", "store", "replace"),
+)
+
+
+def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any]) -> Sweep:
+    """Start a sweep, or go on with the stored one where ``--resume`` says so.
+
+    Parameters
+    ----------
+    objective : Objective
+    options : Namespace
+        As `options.cell_parser` reads them.
+    namespace : mapping
+        The notebook's variables, which expressions in options may use.
+
+    Raises
+    ------
+    UsageError
+        When the name is taken, a budget is missing, or an expression cannot be evaluated.
+    NbtuneError
+        Whatever `Sweep` refuses.
+    """
+    stored = Store(options.store).find(options.name)
+    if stored is not None and options.resume:
+        return _resumed(stored, objective, options)
+    if stored is not None and not options.replace:
+        raise UsageError(
+            f"a sweep {stored.name!r} exists already ({stored.status}). Add --resume to go on "
+            "with it, --replace to start over, or pick another name"
+        )
+    if not (options.maximize or options.minimize):
+        raise UsageError(
+            f"no sweep {options.name!r} is stored: add --maximize METRIC or --minimize METRIC"
+        )
+    given = {key: getattr(options, key) for key in _PLAIN}
+    given["searcher"] = _part(options.searcher, searchers.registry, namespace)
+    given["scheduler"] = _part(options.scheduler, schedulers.registry, namespace)
+    given["workers"] = _workers(options.workers, namespace)
+    given = {key: value for key, value in given.items() if value is not None}
+    try:
+        return Sweep(objective, name=options.name, **given).start()
+    except SpecError as error:
+        raise UsageError(_in_options(error)) from None
+
+
+def _resumed(stored: SweepRow, objective: Objective, options: Namespace) -> Sweep:
+    metric = options.maximize or options.minimize
+    direction = "maximize" if options.maximize else "minimize"
+    goal = stored.goal
+    if metric and (metric, direction) != (goal.metric, goal.direction):
+        raise UsageError(
+            f"sweep {stored.name!r} was started with --{goal.direction} {goal.metric}: "
+            "resume it so, or pick another name"
+        )
+    return load(stored.name, options.store).resume(
+        objective=objective, trials=options.trials, time_limit=options.time_limit
+    )
+
+
+def _part(text: str | None, registry: Registry[Any], namespace: Mapping[str, Any]) -> Any:
+    """Return a registered name as it is, else what `text` means in Python."""
+    if text is None or text in registry.names():
+        return text
+    names = {**_names(), **namespace}
+    if text.isidentifier() and text not in names:
+        return text  # the sweep answers with the names it knows
+    return evaluate(text, names, f"--{registry.word}")
+
+
+def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
+    if text is None:
+        return None
+    names = {**_names(), **namespace}
+    if "(" in text or text in names:
+        return evaluate(text, names, "--workers")
+    try:
+        return whole_number(1)(text)
+    except ArgumentTypeError as error:
+        raise UsageError(f"--workers: {error}") from None
+
+
+def _names() -> dict[str, Any]:
+    """Return nbtune's own names, so that a line may use them without an import."""
+    modules = (nbtune, searchers, schedulers, workers)
+    return {
+        name: getattr(module, name)
+        for module in modules
+        for name in module.__all__
+        if name[0].isupper()
+    }
+
+
+def _in_options(error: SpecError) -> str:
+    """Return the message with the spelling of options: ``--time-limit`` for ``time_limit=``."""
+    message = str(error)
+    if message.startswith("no budget"):
+        return "no budget: the search would never end. Add --trials 60 or --time-limit 10m"
+    return re.sub(r"\b([a-z_]+)=", lambda match: f"--{match[1].replace('_', '-')} ", message)

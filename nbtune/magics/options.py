@@ -1,0 +1,139 @@
+"""What ``%%tune`` and ``%tune`` understand: their options, their commands, their help."""
+
+import argparse
+
+from nbtune.magics.line import Parser, duration, fraction, whole_number
+
+__all__ = ["COMMANDS", "HELP", "cell_parser", "command_parser", "function_parser"]
+
+COMMANDS = {
+    "list": "Show every sweep in the store as a table.",
+    "show": "Show a sweep's dashboard, also that of a sweep which is only in the store.",
+    "stop": "End a sweep; its results stay.",
+    "pause": "Start no more trials until it resumes.",
+    "resume": "Go on with a paused sweep, or with a stored one after a kernel restart.",
+    "wait": "Block until the sweep ends; interrupting ends the wait, not the sweep.",
+    "apply": "Put the best params into the notebook; with --run, run the cell on them too.",
+    "delete": "Remove a sweep and its files from the store.",
+}
+
+_INTRODUCTION = """\
+tune a notebook cell, or a function, beside the kernel
+
+  %%tune NAME     --maximize METRIC | --minimize METRIC [options]    (the cell below is tuned)
+  %tune  FUNCTION --maximize METRIC | --minimize METRIC [options]
+  %tune  list | show | stop | pause | resume | wait | apply | delete  NAME
+
+The cell or function says what is searched by annotations, each with its default value, and
+reports its metrics. The line returns at once; NAME is then the sweep: NAME.best, NAME.trials.
+
+examples
+
+  %%tune digits --maximize accuracy --trials 60 --scheduler hyperband
+  lr: Real(1e-4, 1e-1, log=True) = 1e-3
+  ...
+  report(epoch=epoch, accuracy=...)
+
+  %%tune digits --minimize loss --time-limit 10m --workers 4 --searcher random --seed 1
+  %%tune digits --minimize loss --trials 60 --scheduler Hyperband(max_t=27, reduction_factor=4)
+  %%tune digits --maximize accuracy --trials 100 --resume
+  %tune train --maximize accuracy --trials 20         (binds train_sweep; --name says otherwise)
+  %tune apply digits --run
+
+"""
+
+_NOTES = """\
+A value may be {expression} or $name, taken from the notebook: --trials {2 * n}.
+A function named like a command is tuned under another name: f = list, then %tune f.
+"""
+
+
+def _add_run_options(parser: Parser) -> Parser:
+    goal = parser.add_argument_group("what is best (one of the two)")
+    goal.add_argument("--maximize", metavar="METRIC", help="Look for the highest value.")
+    goal.add_argument("--minimize", metavar="METRIC", help="Look for the lowest value.")
+    budget = parser.add_argument_group("how much (at least one, unless the searcher is finite)")
+    budget.add_argument("--trials", metavar="N", type=whole_number(1), help="Run this many trials.")
+    budget.add_argument(
+        "--time-limit", metavar="TIME", type=duration, help="Stop after 90, 90s, 10m or 1h30m."
+    )
+    budget.add_argument(
+        "--trial-time-limit", metavar="TIME", type=duration, help="End a trial after so long."
+    )
+    search = parser.add_argument_group("how")
+    search.add_argument(
+        "--searcher", metavar="NAME", help="bayes (default), random, grid, or Points([...])."
+    )
+    search.add_argument(
+        "--scheduler", metavar="NAME", help="fifo (default), hyperband, or Hyperband(max_t=27)."
+    )
+    search.add_argument(
+        "--step", metavar="NAME", help='What report() counts; "epoch" unless told otherwise.'
+    )
+    search.add_argument(
+        "--seed", metavar="N", type=whole_number(0), help="Make the search reproducible."
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--workers", metavar="N", help="Trials at a time; by default as many as the CPUs allow."
+    )
+    where.add_argument("--cpus", metavar="N", type=whole_number(1), help="CPUs a trial (1).")
+    where.add_argument("--gpus", metavar="N", type=fraction, help="GPUs a trial, 0.5 for half (0).")
+    where.add_argument(
+        "--store", metavar="FOLDER", help="Where results go; NBTUNE_STORE or .nbtune by default."
+    )
+    then = parser.add_argument_group("and")
+    then.add_argument("--wait", action="store_true", help="Block until the sweep ends.")
+    then.add_argument("--quiet", action="store_true", help="Show no dashboard.")
+    then.add_argument(
+        "--resume", action="store_true", help="Go on with the stored sweep of this name."
+    )
+    then.add_argument(
+        "--replace", action="store_true", help="Delete the stored sweep of this name first."
+    )
+    return parser
+
+
+def cell_parser() -> Parser:
+    """Return the parser of ``%%tune NAME ...``."""
+    parser = Parser(prog="%%tune")
+    parser.add_argument("name", nargs="?")
+    return _add_run_options(parser)
+
+
+def function_parser() -> Parser:
+    """Return the parser of ``%tune FUNCTION ...``."""
+    parser = Parser(prog="%tune")
+    parser.add_argument("function", nargs="?")
+    _add_run_options(parser)
+    parser.add_argument("--name", metavar="NAME", help="The sweep's name, not FUNCTION_sweep.")
+    return parser
+
+
+def command_parser(command: str) -> Parser:
+    """Return the parser of ``%tune COMMAND ...``."""
+    parser = Parser(prog=f"%tune {command}")
+    if command != "list":
+        parser.add_argument("name", nargs="?")
+    if command == "apply":
+        parser.add_argument("--run", action="store_true", help="Run the tuned cell on them, too.")
+    parser.add_argument("--store", metavar="FOLDER", help="The store to look in.")
+    return parser
+
+
+def _help() -> str:
+    commands = "".join(f"  %tune {name:<7} {text}\n" for name, text in COMMANDS.items())
+    parser = _add_run_options(
+        Parser(
+            prog="%tune",
+            usage=argparse.SUPPRESS,
+            description=f"{_INTRODUCTION}commands\n\n{commands}",
+            epilog=_NOTES,
+            width=100,
+        )
+    )
+    return parser.format_help()
+
+
+HELP = _help()
+"""What ``%tune --help`` shows, and ``%tune?``."""

@@ -1,0 +1,42 @@
+"""A real IPython with nbtune loaded, in a working folder of its own."""
+
+import atexit
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.delenv("NBTUNE_STORE", raising=False)
+    config = Config()
+    config.HistoryManager.hist_file = ":memory:"
+    shell = InteractiveShell.instance(config=config)
+    shell.run_line_magic("load_ext", "nbtune")
+    yield shell
+    for value in list(shell.user_ns.values()):
+        if type(value).__name__ == "Sweep" and value.running_here:
+            value.stop()
+            value.wait(20)
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def refusal(shell, capsys):
+    """Run a line or cell that must fail; return the one line that it shows."""
+
+    def run(text):
+        capsys.readouterr()
+        result = shell.run_cell(text, store_history=True)
+        shown = capsys.readouterr()
+        assert not result.success
+        lines = [line for line in (shown.out + shown.err).splitlines() if line]
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run

@@ -1,0 +1,145 @@
+"""What Tab offers on a ``%%tune`` or ``%tune`` line, in IPython and in a real kernel."""
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from jupyter_client.manager import start_new_kernel
+
+from nbtune.magics.completion import complete, metrics_in
+from nbtune.store import Store
+from nbtune.trial import Goal
+
+CELL = """\
+lr: Real(1e-4, 1e-1, log=True) = 1e-3
+for epoch in range(1, 28):
+    report(epoch=epoch, accuracy=model.score(X, y, sample_weight=w), loss=0.5)
+"""
+
+
+def store_sweep(folder, name):
+    Store(folder).create(
+        name,
+        goal=Goal(metric="score", direction="maximize"),
+        step_name="epoch",
+        plan="",
+        source="",
+        seed=0,
+        definition=b"",
+    )
+
+
+def words(text, cell=CELL, namespace=None):
+    return complete(text, cell, namespace or {})[1]
+
+
+def test_option_is_completed_from_its_start():
+    assert words("%%tune digits --sea") == ["--searcher"]
+    assert words("%%tune digits --t") == ["--trials", "--time-limit", "--trial-time-limit"]
+
+
+def test_options_are_offered_where_nothing_else_can_stand():
+    assert {"--maximize", "--trials", "--resume"} <= set(words("%%tune digits "))
+
+
+def test_options_already_given_are_not_offered_again():
+    offered = words("%%tune digits --maximize accuracy --trials 3 --")
+
+    assert not {"--maximize", "--minimize", "--trials"} & set(offered)
+    assert "--time-limit" in offered
+
+
+@pytest.mark.parametrize("text", ["%%tune digits --maximize ", "%%tune digits --minimize="])
+def test_metrics_come_from_the_reports_of_the_cell(text):
+    assert words(text) == ["accuracy", "loss"]
+
+
+def test_metrics_of_a_cell_that_is_no_python_yet_are_none():
+    assert metrics_in("report(loss=") == []
+
+
+def test_metrics_of_a_function_come_from_its_source():
+    def train(lr):
+        report(rmse=lr)  # noqa: F821
+
+    assert words("%tune train --minimize ", "", {"train": train}) == ["rmse"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("%%tune digits --searcher ", ["random", "grid", "points", "bayes"]),
+        ("%%tune digits --searcher=b", ["bayes"]),
+        ("%%tune digits --scheduler h", ["hyperband"]),
+        ("%tune sto", ["stop"]),
+        ("    %tune appl", ["apply"]),
+        ("%tune apply digits --r", ["--run"]),
+        ("%%tune digits --trials ", []),
+        ("%%timeit digits --sea", []),
+        ("tune digits --sea", []),
+    ],
+)
+def test_word_is_completed_by_its_place(text, found):
+    assert words(text) == found
+
+
+def test_names_come_from_the_store_of_the_line(tmp_path):
+    store_sweep(tmp_path, "digits")
+    store_sweep(tmp_path, "wine")
+
+    assert words(f"%%tune --store {tmp_path} ") == ["digits", "wine"]
+
+
+def test_names_of_sweeps_follow_commands_and_cells(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path))
+    store_sweep(tmp_path, "digits")
+    store_sweep(tmp_path, "wine")
+
+    assert words("%tune show ") == ["digits", "wine"]
+    assert words("%%tune w") == ["wine"]
+
+
+def test_store_that_cannot_be_read_offers_no_names(tmp_path, monkeypatch):
+    (tmp_path / "nbtune.sqlite").write_text("not a database, but long enough to look like a file")
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path))
+
+    assert words("%tune show ") == []
+
+
+def test_functions_of_the_notebook_stand_beside_the_commands():
+    def train():
+        pass
+
+    assert words("%tune ", "", {"train": train, "_hidden": train, "rate": 3})[-1] == "train"
+
+
+def typed_completions(shell, text):
+    with provisionalcompleter():
+        return [found.text for found in shell.Completer.completions(text, len(text))]
+
+
+def test_ipython_completes_options_alone(shell):
+    assert typed_completions(shell, "%%tune digits --sch") == ["--scheduler"]
+
+
+def test_ipython_completes_the_value_after_an_equals_sign(shell):
+    assert typed_completions(shell, "%%tune digits --searcher=ran") == ["random"]
+
+
+def test_unloaded_extension_completes_nothing(shell):
+    shell.run_line_magic("unload_ext", "nbtune")
+
+    assert typed_completions(shell, "%%tune digits --sch") == []
+
+
+def test_kernel_completes_from_the_whole_cell(tmp_path):
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    try:
+        client.execute_interactive("%load_ext nbtune", timeout=60)
+        code = f"%%tune digits --maximize \n{CELL}"
+        client.complete(code, code.index("\n"))
+        found = client.get_shell_msg(timeout=60)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+    assert found["matches"] == ["accuracy", "loss"]
+    assert found["cursor_start"] == found["cursor_end"] == code.index("\n")
