@@ -65,7 +65,7 @@ class Branch(ABC):
         """Return the params as something that JSON can hold."""
 
     @abstractmethod
-    def from_json(self, encoded: Mapping[str, Any]) -> dict[str, Any]:
+    def from_json(self, encoded: Mapping[str, Any], name: str = "") -> dict[str, Any]:
         """Return the params that `to_json` encoded."""
 
     @abstractmethod
@@ -106,9 +106,9 @@ class Constant(Domain):
         """Return the value, or its name where JSON has no such value."""
         return json_of(self.value)
 
-    def from_json(self, encoded: Any) -> Any:
+    def from_json(self, encoded: Any, name: str = "") -> Any:
         """Return the value, which must be the one that was encoded."""
-        return self.value if alike(encoded, self.to_json(None)) else self.validate(encoded)
+        return self.value if alike(encoded, self.to_json(None)) else self.validate(encoded, name)
 
     def key(self, value: Any) -> Hashable:
         """Return the same for every value."""
@@ -225,16 +225,16 @@ class Choice(Domain):
         branch = self.branches.get(index)
         return self._encoded[index] if branch is None else branch.to_json(value)
 
-    def from_json(self, encoded: Any) -> Any:
+    def from_json(self, encoded: Any, name: str = "") -> Any:
         """Return the option, or the branch's params, that `to_json` encoded."""
         for _, branch in self._likeliest(encoded):
             try:
-                return branch.from_json(encoded)
+                return branch.from_json(encoded, name)
             except SpaceError:
                 continue
         index = index_in(encoded, self._encoded)
         if index is None or index in self.branches:
-            return self.validate(encoded)
+            return self.validate(encoded, name)
         return self.options[index]
 
     def key(self, value: Any) -> Hashable:

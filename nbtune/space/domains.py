@@ -117,9 +117,9 @@ class Domain(ABC):
         """Return `value` as something that JSON can hold."""
         return value
 
-    def from_json(self, encoded: Any) -> Any:
-        """Return the value that `to_json` encoded."""
-        return self.validate(encoded)
+    def from_json(self, encoded: Any, name: str = "") -> Any:
+        """Return the value that `to_json` encoded; `name` is the param's for the message."""
+        return self.validate(encoded, name)
 
     def key(self, value: Any) -> Hashable:
         """Return something hashable that is equal for equal values of this domain."""
@@ -181,7 +181,7 @@ def as_float(value: Any) -> float:
     """Return a finite number as a float; raise `Refused` for anything else."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         hint = " without quotes" if isinstance(value, str) else ""
-        raise Refused(f"a {type(value).__name__}. Use an int or a float{hint}.")
+        raise Refused(f"of type {type(value).__name__}. Use an int or a float{hint}.")
     try:
         number = float(value)
     except OverflowError:
@@ -232,7 +232,7 @@ class Bool(Domain):
 
     def _admit(self, value: Any, name: str) -> bool:
         if not isinstance(value, bool | np.bool_):
-            raise Refused(f"a {type(value).__name__}. Use True or False.")
+            raise Refused(f"of type {type(value).__name__}. Use True or False.")
         return bool(value)
 
 

@@ -1,6 +1,5 @@
 """Real and whole numbers between two bounds."""
 
-import math
 from collections.abc import Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
@@ -137,9 +136,7 @@ class Real(Domain):
         return _range_arguments(self)
 
     def _middle(self) -> float:
-        if self.log:
-            return snap(math.sqrt(self.low) * math.sqrt(self.high), self.lattice)
-        return snap(self.low / 2 + self.high / 2, self.lattice)
+        return snap(float(unit.middle(self.low, self.high, log=self.log)), self.lattice)
 
     def _admit(self, value: Any, name: str) -> float:
         number = as_float(value)
@@ -205,10 +202,7 @@ class Int(Domain):
         return _range_arguments(self)
 
     def _middle(self) -> int:
-        if self.log:
-            middle = round(math.sqrt(self.low) * math.sqrt(self.high))
-        else:
-            middle = round(Fraction(self.low + self.high, 2))
+        middle = round(unit.middle(self.low, self.high, log=self.log))
         return self.at(self.lattice.nearest(middle))
 
     def _admit(self, value: Any, name: str) -> int:

@@ -278,16 +278,20 @@ class Space(Mapping[str, Domain], Branch):
         """Return `params` as something that JSON can hold, readable where it can be."""
         return {name: self[name].to_json(value) for name, value in params.items()}
 
-    def from_json(self, encoded: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the params that `to_json` encoded.
+    def from_json(self, encoded: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+        """Return the params that `to_json` encoded; `name` is as in `validate`.
 
         Raises
         ------
         SpaceError
             When they are not of this space.
         """
-        known = {name: self[name].from_json(x) for name, x in encoded.items() if name in self}
-        return self.validate({**encoded, **known})
+        known = {
+            key: self[key].from_json(item, _join(name, key))
+            for key, item in encoded.items()
+            if key in self
+        }
+        return self.validate({**encoded, **known}, name)
 
     def key(self, params: Mapping[str, Any]) -> Hashable:
         """Return something hashable that two params share when they are the same point."""

@@ -6,6 +6,7 @@ numbers, exactly for lattices of fewer than 2**50 values.
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ __all__ = [
     "Lattice",
     "bin_at",
     "exact",
+    "middle",
     "middle_of_bin",
     "normal_at",
     "normal_share",
@@ -30,6 +32,12 @@ _STANDARD = NormalDist()
 def exact(value: float) -> Fraction:
     """Return the decimal that `value` prints as, so that three steps of 0.1 are 0.3."""
     return Fraction(repr(value))
+
+
+def middle(low: float, high: float, *, log: bool) -> Decimal:
+    """Return the arithmetic mean, of a log range the geometric; exact where decimals are."""
+    low_, high_ = Decimal(repr(low)), Decimal(repr(high))
+    return (low_ * high_).sqrt() if log else (low_ + high_) / 2
 
 
 def middle_of_bin(index: int, count: int) -> float:
@@ -62,7 +70,7 @@ def share(value: float, low: float, high: float, *, log: bool) -> float:
 
 def normal_at(u: float, mean: float, std: float) -> float:
     """Return the quantile of the normal distribution at `u`, at most 7 `std` from `mean`."""
-    return mean + std * _STANDARD.inv_cdf(_clip(u, _TAIL, 1.0 - _TAIL))
+    return mean + std * _STANDARD.inv_cdf(_clip(float(u), _TAIL, 1.0 - _TAIL))
 
 
 def normal_share(value: float, mean: float, std: float) -> float:
@@ -76,6 +84,7 @@ def _clip(value: float, low: float, high: float) -> float:
 
 
 def _between(u: float, low: float, high: float) -> float:
+    u = float(u)  # a NumPy scalar would make the value one
     return low * (1.0 - u) + high * u
 
 
