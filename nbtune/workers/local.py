@@ -54,7 +54,6 @@ class Local(Workers):
         self.slots = slots
         self._devices = devices
         self._pool: Pool | None = None
-        self._running: dict[int, Slot] = {}
 
     def open(self, job: Job, inbox: Inbox) -> None:
         """Begin to bring up the processes.
@@ -69,7 +68,6 @@ class Local(Workers):
         if self._pool is not None:
             raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
         limits = thread_limits(self.cpus)
-        self._running = {}
         self._pool = Pool(
             job,
             inbox.put,
@@ -81,25 +79,27 @@ class Local(Workers):
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
-        pool = self._pool
-        if pool is not None:
-            self._running[assignment.number] = pool.slots[slot]
-            pool.slots[slot].start(assignment)
+        if self._pool is not None:
+            self._pool.slots[slot].start(assignment)
 
     def answer(self, number: int, decision: Decision) -> None:
         """Send the decision that trial `number` waits for."""
-        if number in self._running:
-            self._running[number].send("decide", number, decision)
+        for slot in self._slots():
+            slot.send("decide", number, decision)
 
     def stop(self, number: int, reason: str) -> None:
         """Ask a running trial to stop: it ends at its next report."""
-        if number in self._running:
-            self._running[number].send("stop", number, reason)
+        for slot in self._slots():
+            slot.send("stop", number, reason)
 
     def kill(self, number: int) -> None:
         """Kill the trial's process and all that it started; the slot gets a new one."""
-        if number in self._running:
-            self._running[number].kill(number)
+        for slot in self._slots():
+            slot.kill(number)
+
+    def _slots(self) -> list[Slot]:
+        # Each of them knows whether a trial is its own.
+        return self._pool.slots if self._pool is not None else []
 
     def close(self) -> None:
         """Kill what runs and free everything; idempotent, leaves nothing behind."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nbtune.context import Reporter, TrialStopped, reporting
+from nbtune.context import CurrentTrial, Reporter, TrialStopped, reporting
 from nbtune.decision import Complete, Continue, Decision, Reject, Stop
 from nbtune.exceptions import ReportError
 from nbtune.trial import Failure, Params
 
-__all__ = ["Course", "Outcome", "failure_of", "perform", "seed_of"]
+__all__ = ["Course", "Outcome", "failure_of", "fresh", "perform", "plain", "seed_of", "trial_of"]
 
 _PACKAGE = f"{Path(__file__).parents[1]}/"
 _LONGEST_MESSAGE = 10_000
@@ -160,6 +160,20 @@ def plain(text: str, longest: int) -> str:
     if len(text) > longest:
         text = f"{text[: longest // 2]}\n[...]\n{text[-longest // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def trial_of(number: int, params: Params, folder: Path, seed: int) -> CurrentTrial:
+    """Return what the objective may know of trial `number` of a sweep with this folder and seed."""
+    return CurrentTrial(
+        number=number, params=params, dir=folder / str(number), seed=seed_of(seed, number)
+    )
+
+
+def fresh(params: Params) -> Params:
+    """Return params whose dicts are the trial's own; values stay the same objects."""
+    return {
+        name: fresh(value) if isinstance(value, dict) else value for name, value in params.items()
+    }
 
 
 def seed_of(seed: int, number: int) -> int:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nbtune.context import CurrentTrial, Reporter
+from nbtune.context import Reporter
 from nbtune.decision import Stop
 from nbtune.exceptions import ReportError
 from nbtune.objective.payload import Payload
-from nbtune.trial import Params
 from nbtune.workers.capture import captured
 from nbtune.workers.channel import Link, connect, encode
-from nbtune.workers.outcome import Course, Outcome, failure_of, perform, seed_of
+from nbtune.workers.outcome import Course, Outcome, failure_of, perform, trial_of
 
 __all__ = ["Task", "serve"]
 
@@ -189,10 +188,9 @@ def _run(
     began = time.perf_counter()
     channel.begin(number)
     course = Course(milestone)
-    folder = task.folder / str(number)
     try:
-        with captured(folder):
-            outcome = _perform(channel, payload, task, course, number, folder, params)
+        with captured(task.folder / str(number)):
+            outcome = _perform(channel, payload, task, course, number, params)
     except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
         outcome = Outcome(how="raised", failure=failure_of(error))
     if channel.forked:
@@ -215,11 +213,9 @@ def _perform(
     task: Task,
     course: Course,
     number: int,
-    folder: Path,
     params: bytes,
 ) -> Outcome:
-    values: Params = pickle.loads(params)
-    trial = CurrentTrial(number=number, params=values, dir=folder, seed=seed_of(task.seed, number))
+    trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
     reporter = Reporter(trial, _Desk(channel, number, course).send, step_name=task.step_name)
     return perform(
         payload.load, reporter, course, result_metric=task.result_metric, whole_process=True

@@ -118,6 +118,8 @@ class Slot:
 
     def send(self, kind: Literal["decide", "stop"], number: int, content: object) -> None:
         """Pass a decision, or a request to stop, on to the trial; nothing when it is over."""
+        if self._trial != number:
+            return
         with self._lock:
             if self._trial != number:
                 return
