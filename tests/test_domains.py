@@ -494,10 +494,11 @@ def test_domains_with_equal_options_of_other_types_differ():
         ("relu", "relu#6"),
         (math.inf, "inf"),
         (len, "len"),
+        ({"b", "a"}, ["a", "b"]),
     ],
 )
 def test_an_option_becomes_readable_json_and_comes_back(option, encoded):
-    domain = Choice("a", None, 0.5, (1, 2), [1, 2], relu, "relu", math.inf, len)
+    domain = Choice("a", None, 0.5, (1, 2), [1, 2], relu, "relu", math.inf, len, {"a", "b"})
 
     assert domain.to_json(option) == encoded
     assert domain.from_json(encoded) is domain.options[domain.index(option)]

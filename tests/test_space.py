@@ -109,6 +109,7 @@ def test_the_defaults_are_inside(space):
     assert space.validate(space.defaults) == space.defaults
 
 
+# FEATURES A1
 def test_defaults_take_the_first_branch_and_the_constants():
     assert conditional().defaults == {
         "lr": pytest.approx(10**-2.5),
@@ -116,6 +117,14 @@ def test_defaults_take_the_first_branch_and_the_constants():
         "epochs": 10,
         "early": False,
     }
+
+
+def test_the_default_of_a_branch_is_a_new_dict_each_time():
+    domain = Choice(Space({"n": Int(1, 3)})).with_default({"n": 3})
+
+    domain.default["n"] = 99
+
+    assert domain.default == {"n": 3}
 
 
 def test_a_branch_may_stand_for_its_defaults():
@@ -377,7 +386,7 @@ def test_a_space_can_be_narrowed_to_a_part(old, new):
     ],
 )
 def test_a_domain_that_is_not_inside_the_old_one_is_refused(old, new):
-    with pytest.raises(SpaceError, match=r"^p: .* is not inside "):
+    with pytest.raises(SpaceError, match=r"^p: got .*, allowed is a part of "):
         Space({"p": old}).narrow({"p": new})
 
 

@@ -160,6 +160,11 @@ class Choice(Domain):
     def _fields(self) -> tuple[Any, ...]:
         return self.options, self.weights, self._default
 
+    @property
+    def default(self) -> Any:
+        """The first value tried: the one written, else the first option; a branch's is a copy."""
+        return self.pick(0) if self._default is None else self._locate(self._default[0], "")[1]
+
     @cached_property
     def branches(self) -> dict[int, Branch]:
         """The options that have params of their own, by position."""

@@ -42,6 +42,8 @@ def alike(one: Any, other: Any) -> bool:
 
 def json_of(value: Any) -> Any:
     """Return `value` as JSON would give it back; a readable name where JSON has no such value."""
+    if isinstance(value, set | frozenset):  # whose order is new in each process
+        value = sorted(value, key=repr)
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):

@@ -199,7 +199,7 @@ class Space(Mapping[str, Domain], Branch):
                 raise SpaceError(f"{name}: unknown name. {nearest(str(name), self)}")
             old, new = self[name], _domain(name, value)
             if not covers(old, new):
-                raise SpaceError(f"{name}: {short(value)} is not inside {old!r}.")
+                raise SpaceError(f"{name}: got {short(value)}, allowed is a part of {old!r}.")
             if isinstance(new, Constant):
                 new = Constant(old.validate(new.value, name))
             changed[name] = _with_default_of(old, new)

@@ -1,7 +1,7 @@
 """Maps between numbers and the unit interval: linear, logarithmic, on a lattice, normal.
 
 Every map is monotone, and each pair inverts itself: within 1e-9 of the range for continuous
-numbers, exactly for lattices of fewer than 2**50 values.
+numbers, exactly for lattices of fewer than 2**50 values (on a log scale, for values below 10**12).
 """
 
 import math
