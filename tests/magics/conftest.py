@@ -6,6 +6,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from magics import LINE, tune
+
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
@@ -40,3 +42,10 @@ def refusal(shell, capsys):
         return lines[0]
 
     return run
+
+
+@pytest.fixture
+def swept(shell):
+    """A sweep named "quick" that has ended, bound in the notebook."""
+    shell.run_cell(tune(f"quick {LINE} --wait")).raise_error()
+    return shell.user_ns["quick"]

@@ -2,11 +2,7 @@
 
 import pytest
 
-CELL = "x: Real(0, 1) = 0.25\nreport(score=x)"
-
-
-def tune(line, cell=CELL):
-    return f"%%tune {line}\n{cell}"
+from magics import tune
 
 
 def test_unknown_option_names_the_nearest_and_all_known(refusal):

@@ -1,0 +1,178 @@
+"""Sweeps started by ``%%tune`` and ``%tune`` in a real IPython, on real workers."""
+
+import os
+
+import pytest
+
+from magics import LINE, tune
+
+# --- starting
+
+
+def test_cell_returns_at_once_with_its_name_bound_and_nothing_else(shell):
+    before = set(shell.user_ns)
+
+    result = shell.run_cell(tune(f"quick {LINE}"))
+
+    assert result.success
+    assert result.result is None
+    assert set(shell.user_ns) - before == {"quick"}
+    assert shell.user_ns["quick"].wait(30)
+    assert len(shell.user_ns["quick"].snapshot().trials) == 4
+
+
+def test_wait_blocks_until_the_end(swept):
+    assert swept.status == "completed"
+    assert swept.snapshot().trials[0].params == {"x": 0.25, "depth": 2}
+
+
+def test_cell_runs_on_worker_processes(shell):
+    cell = "import os\nx: Real(0, 1) = 0.5\nreport(pid=os.getpid())"
+
+    shell.run_cell(
+        tune("away --maximize pid --trials 1 --searcher random --workers 1 --quiet --wait", cell)
+    ).raise_error()
+
+    assert shell.user_ns["away"].best_value != os.getpid()
+
+
+def test_options_reach_the_sweep(shell):
+    shell.run_cell(
+        tune(
+            "quick --minimize score --trials {1 + 1} --time-limit 10m --seed 7 --step round --wait "
+            "--quiet --searcher random --workers Inline() "
+            "--scheduler Hyperband(max_t=9, grace_period=3)",
+        )
+    ).raise_error()
+
+    snapshot = shell.user_ns["quick"].snapshot()
+    assert (snapshot.goal.metric, snapshot.goal.direction) == ("score", "minimize")
+    assert (snapshot.trial_limit, snapshot.time_limit) == (2, 600)
+    assert snapshot.step_name == "round"
+    assert snapshot.rungs == (3,)
+
+
+def test_part_may_be_an_object_of_the_notebook(shell):
+    from nbtune.searchers import Points
+
+    shell.user_ns["mine"] = Points([{"x": 0.5, "depth": 1}])
+
+    shell.run_cell(
+        tune("quick --maximize score --searcher mine --workers Inline() --quiet --wait")
+    ).raise_error()
+
+    assert shell.user_ns["quick"].best_params == {"x": 0.5, "depth": 1}
+
+
+def test_store_option_moves_the_store(shell, tmp_path):
+    shell.run_cell(tune(f"quick {LINE} --wait --store elsewhere")).raise_error()
+
+    assert (tmp_path / "elsewhere" / "quick").is_dir()
+    assert not (tmp_path / ".nbtune").exists()
+
+
+def test_function_is_tuned_under_its_own_name(shell):
+    shell.run_cell("from nbtune import Real\ndef train(x: Real(0, 1) = 0.5): return {'score': x}")
+
+    shell.run_cell(f"%tune train {LINE} --wait").raise_error()
+
+    assert shell.user_ns["train_sweep"].status == "completed"
+    assert callable(shell.user_ns["train"])
+
+
+def test_name_option_names_the_sweep_of_a_function(shell):
+    shell.run_cell("from nbtune import Real\ndef train(x: Real(0, 1) = 0.5): return {'score': x}")
+
+    shell.run_cell(f"%tune train {LINE} --wait --name mine").raise_error()
+
+    assert shell.user_ns["mine"].name == "mine"
+
+
+# --- refusing
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--maximize score", "no budget: the search would never end. Add --trials 60 or"),
+        ("--maximize score --trials 2 --searcher bays", "Did you mean 'bayes'?"),
+        ("--maximize score --trials 2 --scheduler hyberband", "Did you mean 'hyperband'?"),
+        (
+            "--maximize score --trials 2 --scheduler Hyperband(max=9)",
+            "--scheduler: Hyperband(max=9) ",
+        ),
+        ("--maximize score --trials 2 --workers two", "--workers: 'two' is not a whole number"),
+        ("--maximize score --trials 2 --workers 0", "--workers: 0 is too small, the least is 1"),
+        ("--maximize score --trials 2 --step 'a b'", "--step 'a b': give a name such as 'epoch'"),
+    ],
+)
+def test_what_the_sweep_refuses_shows_one_line_in_the_words_of_the_options(
+    shell, refusal, options, message
+):
+    assert message in refusal(tune(f"quick {options}"))
+    assert "quick" not in shell.user_ns
+
+
+def test_cell_without_a_domain_is_refused_in_one_line(refusal):
+    assert "ObjectiveError" in refusal(tune(f"quick {LINE}", cell="report(score=1)"))
+
+
+def test_contradictory_domain_is_refused_in_one_line(refusal):
+    assert "SpaceError: x: " in refusal(
+        tune(f"quick {LINE}", cell="x: Real(1, 0) = 0.5\nreport(score=x)")
+    )
+
+
+def test_sweep_may_not_be_named_like_a_param(refusal):
+    assert "'depth' is a hyperparameter here" in refusal(tune(f"depth {LINE}"))
+
+
+def test_name_that_is_stored_says_how_to_go_on(refusal, swept):
+    shown = refusal(tune(f"quick {LINE}"))
+
+    assert "a sweep 'quick' exists already (completed). Add --resume to go on" in shown
+    assert "--replace to start over" in shown
+
+
+def test_syntax_error_shows_the_line_as_the_notebook_counts_it(shell, capsys):
+    result = shell.run_cell(
+        tune(f"quick {LINE}", cell="x: Real(0, 1) = 0.5\n\ny = (1,\nreport(score=x"),
+        store_history=True,
+    )
+
+    shown = capsys.readouterr().out
+    assert not result.success
+    assert "line 4" in shown
+    assert "nbtune" not in shown.replace("nbtune/tests", "")
+
+
+# --- going on
+
+
+def test_replace_starts_over(shell, swept):
+    shell.run_cell(tune(f"quick {LINE} --wait --replace")).raise_error()
+
+    assert shell.user_ns["quick"] is not swept
+    assert len(shell.user_ns["quick"].snapshot().trials) == 4
+
+
+def test_resume_goes_on_with_the_stored_trials(shell, swept):
+    shell.user_ns.pop("quick")
+
+    shell.run_cell(tune("quick --maximize score --trials 6 --resume --wait --quiet")).raise_error()
+
+    trials = shell.user_ns["quick"].snapshot().trials
+    assert len(trials) == 6
+    assert trials[:4] == swept.snapshot().trials
+
+
+def test_resume_of_nothing_starts(shell):
+    shell.run_cell(tune(f"quick {LINE} --wait --resume")).raise_error()
+
+    assert shell.user_ns["quick"].status == "completed"
+
+
+def test_resume_towards_another_goal_is_refused(refusal, swept):
+    shown = refusal(tune("quick --minimize score --resume --trials 8 --quiet"))
+
+    assert "sweep 'quick' was started with --maximize score" in shown
