@@ -277,7 +277,7 @@ class Engine:
             self._start(run, self._free.popleft())
         self._supply.ask_ahead(self._ledger.room())
         if not self._ledger.running and (why := self._spent_out()):
-            self._finish(SweepStatus.COMPLETED, why)
+            self._complete(why)
 
     def _next_run(self) -> Run | None:
         if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
@@ -392,6 +392,15 @@ class Engine:
                 self._fail(failures[0], f"the first {SAME_FAILURES} trials all failed with ")
 
     # --- ending
+
+    def _complete(self, why: str) -> None:
+        """End because all is done; a sweep of which nothing came has failed."""
+        runs = self._ledger.runs
+        first = runs[0].failure if runs else None
+        if first is not None and all(run.status is Status.FAILED for run in runs):
+            self._fail(first, f"all {len(runs)} trials failed, the first with ")
+        else:
+            self._finish(SweepStatus.COMPLETED, why)
 
     def _fail(self, failure: Failure, prefix: str = "") -> None:
         if self._failure is None:

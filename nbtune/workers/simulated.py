@@ -101,6 +101,8 @@ class Simulated(Workers):
         A trial without reports takes as long as one step.
     """
 
+    _clock: VirtualInbox  # since `open`: a queue would keep these workers from being pickled
+
     def __init__(
         self, slots: int = 2, *, seconds: float | Callable[[Params, int], float] = 1.0
     ) -> None:
@@ -111,7 +113,6 @@ class Simulated(Workers):
         self.slots = slots
         self._seconds = seconds
         self._job: Job | None = None
-        self._clock = VirtualInbox()
         self._runs: dict[int, _Run] = {}
 
     def inbox(self) -> Inbox:

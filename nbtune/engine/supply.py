@@ -1,0 +1,65 @@
+"""Keeps suggestions ready: asks the thinker ahead of need, and knows when there are no more."""
+
+from collections import deque
+
+from nbtune.engine.thinker import Suggested, Thinker
+from nbtune.trial import Params
+
+__all__ = ["Supply"]
+
+
+class Supply:
+    """The engine's side of a `Thinker`.
+
+    Parameters
+    ----------
+    thinker : Thinker
+    prefetch : int >= 1
+        How many suggestions to have ready.
+    """
+
+    def __init__(self, thinker: Thinker, prefetch: int) -> None:
+        self._thinker = thinker
+        self._prefetch = prefetch
+        self._ready: deque[tuple[int, Params]] = deque()
+        self._asked: int | None = None  # the suggestion being computed
+        self._next = 0
+        self._dry = False  # the searcher had nothing; it is asked again after a result
+        self._exhausted = False
+
+    def skip(self) -> None:
+        """Count a suggestion that was made before a restart."""
+        self._next += 1
+
+    def ask_ahead(self, room: int | None) -> None:
+        """Ask for the next suggestion, if one more is wanted and `room` trials may still come."""
+        if self._asked is not None or self._dry or self._exhausted:
+            return
+        ready = len(self._ready)
+        if ready < self._prefetch and (room is None or ready < room):
+            self._asked = self._next
+            self._next += 1
+            self._thinker.ask(self._asked)
+
+    def receive(self, answer: Suggested) -> None:
+        """Take in an answer that is no failure."""
+        index, self._asked = self._asked, None
+        if answer.params is not None and index is not None:
+            self._ready.append((index, answer.params))
+        else:
+            self._next -= 1  # the index was not used
+            self._exhausted = answer.pending == 0
+            self._dry = not self._exhausted
+
+    def result_came(self) -> None:
+        """Note that the searcher has learnt something: it may have a suggestion now."""
+        self._dry = False
+
+    def take(self) -> tuple[int, Params] | None:
+        """Return the next suggestion with its index, None when none is ready."""
+        return self._ready.popleft() if self._ready else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the searcher has no more, and all it had was taken."""
+        return self._exhausted and not self._ready
