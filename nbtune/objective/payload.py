@@ -1,0 +1,281 @@
+"""One file that carries an objective and its data to the workers.
+
+The pickle's large buffers lie page-aligned in the file. Each load maps it afresh, copy on write:
+what a trial does to its arrays no other trial sees, and clean pages are shared by all processes.
+"""
+
+import io
+import mmap
+import os
+import pickle
+import shutil
+import struct
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import cloudpickle
+
+from nbtune.exceptions import ObjectiveError, StoreError
+from nbtune.objective.base import Call
+from nbtune.objective.culprit import explain
+from nbtune.trial import Params
+
+__all__ = ["Payload", "duplicate", "write"]
+
+_MAGIC = b"nbtune-1"
+_HEADER = struct.Struct("<8sQQQ")  # magic, where the pickle is, its length, how many buffers
+_SPAN = struct.Struct("<QQ")  # where a buffer is, its length
+_PAGE = 4096
+_SMALL = 64 * 1024  # a buffer below this travels in the pickle: copying it is cheaper than mapping
+_PIECE = 16 * 1024 * 1024
+
+_Take: TypeAlias = Callable[[Iterable[memoryview]], None]
+
+
+class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSError of the user's
+    """The disk does not take what is written; holds the OSError."""
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles a call, handing its large buffers to `take`, each in one or more pieces."""
+
+    def __init__(self, file: IO[bytes], call: Callable[..., Any], take: _Take) -> None:
+        super().__init__(file, protocol=5, buffer_callback=self._buffer)
+        self._take = take
+        self._array: Any = None  # the array that `_stand_in` stands for
+        self._stand_in: pickle.PickleBuffer | None = None
+        self._titles = call.sources.titles if isinstance(call, Call) else {}
+        if isinstance(call, Call):
+            # The dict that `globals_ref` names by a namespace's id becomes the globals of the
+            # functions defined there: so they see what the cell assigns, as in the notebook.
+            self.globals_ref.update(call.shared_globals())
+
+    def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
+        """Take a buffer; return whether it shall go into the pickle instead."""
+        if buffer is self._stand_in:
+            self._take(_pieces(self._array))
+            self._array = self._stand_in = None
+            return False
+        with memoryview(buffer) as view:
+            if not view.contiguous:  # the pickle would refuse it
+                self._take([memoryview(view.tobytes())])
+                return False
+            if view.nbytes < _SMALL:
+                return True
+        with buffer.raw() as view:
+            self._take([view])
+        return False
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Reduce what cloudpickle and NumPy would reduce in a way that does not suit trials."""
+        if isinstance(obj, types.CodeType) and obj.co_filename in self._titles:
+            shown = obj.replace(co_filename=self._titles[obj.co_filename])
+            return self.dispatch_table[types.CodeType](shown)
+        if _is_copied_by_numpy(obj):
+            self._array, self._stand_in = obj, pickle.PickleBuffer(bytearray(1))
+            return _array, (self._stand_in, obj.dtype, obj.shape)
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, type) and isinstance(reduced, tuple):
+            return _untracked(obj, reduced)
+        return reduced
+
+
+def _is_copied_by_numpy(obj: Any) -> bool:
+    """Whether NumPy would put an array's bytes into the pickle, 500 MB to copy for every trial.
+
+    NumPy 2.4 does so for views with gaps (``data[:, :-1]``) and for dates.
+    """
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and type(obj) is numpy.ndarray
+        and obj.nbytes >= _SMALL
+        and not obj.dtype.hasobject
+        and (obj.dtype.kind in "mM" or not (obj.flags.c_contiguous or obj.flags.f_contiguous))
+    )
+
+
+def _pieces(array: Any) -> Iterator[memoryview]:
+    """Yield an array's bytes in C order, about 16 MB at a time: whole, the copy could be huge."""
+    numpy = sys.modules["numpy"]
+    rows = max(1, _PIECE * len(array) // array.nbytes)
+    for start in range(0, len(array), rows):
+        yield numpy.ascontiguousarray(array[start : start + rows]).reshape(-1).view("u1").data
+
+
+def _array(buffer: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """Return the array that `_Pickler` took apart."""
+    import numpy as np  # noqa: PLC0415 - a worker without arrays does without NumPy
+
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape)
+
+
+def _untracked(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Let every load make a class of its own.
+
+    cloudpickle 3.1 finds a class that it has sent or loaded before by an id and sets its members
+    again: one trial would change another's class, and in the driver the notebook's own.
+    """
+    tracker = cloudpickle.cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(kind)
+    if tracker is None:
+        return reduced
+    make, arguments, *rest = reduced
+    return make, tuple(None if each == tracker else each for each in arguments), *rest
+
+
+class _Sink:
+    """Writes a payload's parts one after the other."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._spans: list[tuple[int, int]] = []
+        self._end = _HEADER.size
+
+    def take(self, pieces: Iterable[memoryview]) -> None:
+        """Write a buffer at the next page."""
+        start = end = -(-self._end // _PAGE) * _PAGE
+        for piece in pieces:
+            self._put(end, piece)
+            end = self._end
+        self._spans.append((start, end - start))
+
+    def finish(self, stream: memoryview) -> None:
+        """Write the pickle, the table of buffers and, last, the header."""
+        start = self._end
+        self._put(start, stream)
+        self._put(self._end, b"".join(_SPAN.pack(*span) for span in self._spans))
+        self._put(0, _HEADER.pack(_MAGIC, start, stream.nbytes, len(self._spans)))
+
+    def _put(self, start: int, content: memoryview | bytes) -> None:
+        try:
+            self._file.seek(start)
+            self._file.write(content)
+            self._file.flush()
+        except OSError as error:
+            raise _Full(error) from error
+        self._end = max(self._end, start + len(content))
+
+
+def write(call: Callable[[Params], Any], path: Path) -> None:
+    """Write `call` and what it uses to a file that `Payload` reads.
+
+    The file appears whole or not at all and is readable by its owner only. Large contiguous
+    buffers go from where they are straight to the file.
+
+    Raises
+    ------
+    ObjectiveError
+        When something cannot be pickled: it names the variable, and says what to do.
+    StoreError
+        When the file cannot be written, for instance on a full disk.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            sink = _Sink(file)
+            stream = _pickled(call, sink.take)
+            with stream.getbuffer() as content:
+                sink.finish(content)
+        part.replace(path)
+    except _Full as full:
+        raise _no_room(call, path, full.args[0]) from full.args[0]
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _pickled(call: Callable[..., Any], take: _Take) -> io.BytesIO:
+    stream = io.BytesIO()
+    try:
+        _Pickler(stream, call, take).dump(call)
+    except _Full:
+        raise
+    except Exception as error:
+        parts = call.parts() if isinstance(call, Call) else {"the objective": call}
+        advice = call.advice if isinstance(call, Call) else "Create it where it is used."
+        raise ObjectiveError(explain(parts, _why_not, error, advice)) from error
+    return stream
+
+
+def _no_room(call: Callable[..., Any], path: Path, error: OSError) -> StoreError:
+    sizes: list[int] = []
+    stream = _pickled(call, lambda pieces: sizes.extend(map(len, pieces)))
+    needed = (sum(sizes) + stream.tell()) / 1e6
+    free = shutil.disk_usage(path.parent).free / 1e6
+    return StoreError(
+        f"{path} cannot be written: {error.strerror}. What the objective uses takes "
+        f"{needed:,.1f} MB, and {free:,.1f} MB are free there. Free some space, or choose another "
+        "place with store=..."
+    )
+
+
+def duplicate(call: Callable[[Params], Any]) -> Callable[[Params], Any]:
+    """Return what a load from a payload would give, by way of memory."""
+    buffers: list[bytearray] = []
+    stream = _pickled(call, lambda pieces: buffers.append(bytearray().join(pieces)))
+    copy: Callable[[Params], Any] = pickle.loads(stream.getbuffer(), buffers=buffers)
+    return copy
+
+
+class Payload:
+    """A file that `write` made.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._stream: bytes | None = None  # of a file without buffers
+
+    def load(self) -> Callable[[Params], Any]:
+        """Return a fresh call, on its own copy-on-write mapping of the data.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or not whole.
+        """
+        if self._stream is None:
+            stream, buffers = self._read()
+        else:
+            stream, buffers = memoryview(self._stream), []
+        call: Callable[[Params], Any] = pickle.loads(stream, buffers=buffers)
+        if isinstance(call, Call):
+            call.renew = self.load
+        return call
+
+    def _read(self) -> tuple[memoryview, list[memoryview]]:
+        try:
+            with self.path.open("rb") as file:
+                magic, start, length, count = _HEADER.unpack(file.read(_HEADER.size))
+                size = os.fstat(file.fileno()).st_size
+                if magic != _MAGIC or size != start + length + count * _SPAN.size:
+                    raise ValueError("it is not whole")
+                # The mapping lives as long as a view of it, that is, as the arrays made of it.
+                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        except (OSError, ValueError, struct.error) as error:
+            raise StoreError(
+                f"{self.path} cannot be read: {error}. It holds what the objective uses; run the "
+                "cell again to write it anew."
+            ) from error
+        stream = whole[start : start + length]
+        if not count and length <= _SMALL:
+            self._stream = bytes(stream)
+        spans = _SPAN.iter_unpack(whole[start + length :])
+        return stream, [whole[first : first + nbytes] for first, nbytes in spans]
+
+
+def _why_not(value: Any) -> Exception | None:
+    """Return the error that pickling `value` on its own raises."""
+    try:
+        _Pickler(io.BytesIO(), value, lambda _pieces: None).dump(value)
+    except Exception as error:  # noqa: BLE001 - the user's own __reduce__ may raise anything
+        return error
+    return None
