@@ -23,6 +23,7 @@ class Points(Searcher):
 
     starts_with_defaults = False
     finite = True
+    prefetch = 16  # nothing is learnt
 
     def __init__(self, params: Iterable[Mapping[str, Any]]) -> None:
         if not isinstance(params, Iterable):

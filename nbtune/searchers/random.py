@@ -16,6 +16,8 @@ class Random(Searcher):
     On a finite space it ends when every point has been tried.
     """
 
+    prefetch = 16  # nothing is learnt
+
     def __repr__(self) -> str:
         return "Random()"
 

@@ -8,11 +8,9 @@ import numpy as np
 from nbtune.space import Choice, Space
 from nbtune.trial import Params
 
-__all__ = ["MOST_LISTED", "draw_untried", "list_untried"]
+__all__ = ["draw_untried", "drawable", "list_untried"]
 
-MOST_LISTED = 10_000
-"""Spaces of more points are not listed: that takes 6 microseconds a point."""
-
+_MOST_LISTED = 10_000  # points; listing takes 10 microseconds a point
 _STREAM = 0x5EA  # keeps these draws apart from other families' draws for the same trial
 _REDRAWS = 100
 
@@ -36,7 +34,7 @@ def draw_untried(space: Space, *tried: Set[Hashable], seed: int, number: int) ->
         key = space.key(params)
         if not any(key in keys for keys in tried):
             return params
-    if space.size is None or space.size > MOST_LISTED:
+    if space.size is None or space.size > _MOST_LISTED:
         return None
     left = list_untried(space, *tried)
     rng = np.random.default_rng((_STREAM, seed, number, _REDRAWS))
@@ -49,11 +47,11 @@ def list_untried(space: Space, *tried: Set[Hashable]) -> list[Params]:
     return [
         params
         for key, params in keyed
-        if not any(key in keys for keys in tried) and _drawable(space, params)
+        if not any(key in keys for keys in tried) and drawable(space, params)
     ]
 
 
-def _drawable(space: Space, params: Mapping[str, Any]) -> bool:
+def drawable(space: Space, params: Mapping[str, Any]) -> bool:
     """Return whether no option of `params` has the weight 0."""
     for name, domain in space.items():
         if isinstance(domain, Choice):
@@ -61,6 +59,6 @@ def _drawable(space: Space, params: Mapping[str, Any]) -> bool:
             if domain.weights is not None and not domain.weights[index]:
                 return False
             branch = domain.branches.get(index)
-            if isinstance(branch, Space) and not _drawable(branch, params[name]):
+            if isinstance(branch, Space) and not drawable(branch, params[name]):
                 return False
     return True
