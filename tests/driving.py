@@ -1,7 +1,7 @@
 """A driver of workers as small as can be, for their tests."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 
 import psutil
 
@@ -16,6 +16,7 @@ class Driver:
         self.inbox = workers.inbox()
         self.events = []
         self.ready = deque()
+        self._read = Counter()
         self._numbers = iter(range(1_000_000))
         job = Job(
             call=call,
@@ -54,11 +55,17 @@ class Driver:
         return number
 
     def reported(self, number, *, waiting=False):
-        """Wait for the next `Reported` of a trial."""
+        """Return the next `Reported` of a trial that has not been returned yet."""
         while True:
-            event = self.pump()
-            if isinstance(event, Reported) and event.number == number and event.waiting >= waiting:
-                return event
+            for event in self.events[self._read[number] :]:
+                self._read[number] += 1
+                if (
+                    isinstance(event, Reported)
+                    and event.number == number
+                    and event.waiting >= waiting
+                ):
+                    return event
+            self.pump()
 
     def ended(self, number):
         """Wait for a trial's `Ended`, unless it has come already."""

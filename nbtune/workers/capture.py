@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from nbtune.workers.guard import fflush
 
@@ -37,9 +38,22 @@ def captured(folder: Path) -> Iterator[None]:
         for descriptor, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
-        sys.stdin, sys.stdout, sys.stderr = streams
+        sys.stdin, sys.stdout, sys.stderr = (
+            streams[0],
+            _usable(streams[1], 1),
+            _usable(streams[2], 2),
+        )
         if os.environ.copy() != environment:
             os.environ.clear()
             os.environ.update(environment)
         with contextlib.suppress(OSError):  # the folder may be gone
             os.chdir(directory)
+
+
+def _usable(stream: TextIO, descriptor: int) -> TextIO:
+    """Return the stream, or a new one on its descriptor if the trial closed it."""
+    if not stream.closed:
+        return stream
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
