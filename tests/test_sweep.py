@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import time
 
 import pytest
@@ -470,9 +471,11 @@ def test_new_code_with_another_space_is_refused():
 
 
 def test_local_workers_run_trials_in_other_processes():
-    import os
+    def whoami(x: Real(0, 1)):
+        time.sleep(0.5)  # long enough for the second process to come up
+        return os.getpid()
 
-    done = sweep(lambda x: os.getpid(), space={"x": Real(0, 1)}, trials=4, workers=Local(2)).run()
+    done = sweep(whoami, trials=4, workers=Local(2)).run()
 
     pids = {trial.metrics["loss"] for trial in done.snapshot().trials}
     assert os.getpid() not in pids

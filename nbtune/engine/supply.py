@@ -24,6 +24,7 @@ class Supply:
         self._ready: deque[tuple[int, Params]] = deque()
         self._asked: int | None = None  # the suggestion being computed
         self._next = 0
+        self._results = 0  # how many came since the searcher was asked
         self._dry = False  # the searcher had nothing; it is asked again after a result
         self._exhausted = False
 
@@ -39,6 +40,7 @@ class Supply:
         if ready < self._prefetch and (room is None or ready < room):
             self._asked = self._next
             self._next += 1
+            self._results = 0
             self._thinker.ask(self._asked)
 
     def receive(self, answer: Suggested) -> None:
@@ -49,10 +51,11 @@ class Supply:
         else:
             self._next -= 1  # the index was not used
             self._exhausted = answer.pending == 0
-            self._dry = not self._exhausted
+            self._dry = not self._exhausted and not self._results
 
     def result_came(self) -> None:
         """Note that the searcher has learnt something: it may have a suggestion now."""
+        self._results += 1
         self._dry = False
 
     def take(self) -> tuple[int, Params] | None:
