@@ -228,17 +228,17 @@ def _check_names(declared: Mapping[str, Any], signature: Signature, name: str) -
 
 def _declared(function: Any, signature: Signature) -> dict[str, Any]:
     """Return what ``@tunable`` declares, each domain with the default of its parameter."""
-    bound = {}
+    bound: set[str] = set()
     while isinstance(function, functools.partial):
         bound.update(function.keywords)
+        positional = list(inspect.signature(function.func).parameters)[: len(function.args)]
+        bound.update(positional)
         function = function.func
-    found = dict(getattr(function, _DECLARED, {}))
-    for name, domain in getattr(function, _DECLARED, {}).items():
-        if name in bound or (bound and name not in signature.parameters):
-            del found[name]
-        else:
-            found[name] = _with_default(domain, signature, name)
-    return found
+    return {
+        name: _with_default(domain, signature, name)
+        for name, domain in getattr(function, _DECLARED, {}).items()
+        if name not in bound
+    }
 
 
 def _with_defaults(given: Mapping[str, Any], signature: Signature) -> dict[str, Any]:

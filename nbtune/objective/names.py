@@ -26,22 +26,25 @@ _LOADS = {
     "DELETE_GLOBAL",
 }
 _STORES = {"STORE_NAME", "STORE_GLOBAL"}
+_IMPLICIT = {"__name__", "__annotations__", "__conditional_annotations__"}  # every module's own
 _LONGEST_CONTAINER = 1000
 
 
 def names_used(code: types.CodeType, bound: set[str] | None = None) -> Iterator[str]:
-    """Yield the global names that `code` reads, its nested functions and classes included.
+    """Yield the global names that `code` reads before it binds them, its inner code included.
 
-    Names that it binds before it reads them are left out; they are added to `bound`.
+    For the code of a module, `bound` holds the names bound so far; what `code` binds is added.
     """
-    bound = set() if bound is None else bound
+    here = set() if bound is None else bound
     for instruction in dis.get_instructions(code):
+        name = instruction.argval
         if instruction.opname in _STORES:
-            bound.add(instruction.argval)
-        elif instruction.opname in _LOADS and instruction.argval not in bound:
-            yield instruction.argval
-        elif isinstance(instruction.argval, types.CodeType):
-            yield from (name for name in names_used(instruction.argval) if name not in bound)
+            here.add(name)
+        elif instruction.opname in _LOADS and name not in here and name not in _IMPLICIT:
+            yield name
+        elif isinstance(name, types.CodeType):
+            # What a class binds is its own, a module's names are seen by all inner code.
+            yield from (inner for inner in names_used(name) if bound is None or inner not in bound)
 
 
 def free_names(tree: ast.Module) -> list[str]:
