@@ -57,6 +57,7 @@ class Slot:
         self._pid = 0
         self._trial: int | None = None  # owes an Ended
         self._unsent: bytes | None = None  # that trial, while there is no process to take it
+        self._begun: bytes | None = None  # that trial, while nothing has been sent after it
         self._announced = False  # the engine knows that the slot is free
         self._doomed = False  # the process has been killed, it will not take another trial
 
@@ -112,8 +113,10 @@ class Slot:
         with self._lock:
             self._trial = number
             self._announced = False
-            self.used = True
-            if not self._deliver(message):
+            self._unsent = self._begun = None
+            if self._deliver(message):
+                self._begun = message
+            else:
                 self._unsent = message
 
     def send(self, kind: Literal["decide", "stop"], number: int, content: object) -> None:
@@ -124,6 +127,7 @@ class Slot:
             if self._trial != number:
                 return
             if self._unsent is None:
+                self._begun = None
                 self._deliver(pickle.dumps((kind, number, content)))
             elif kind == "stop":
                 self._end_unsent("stopped")
@@ -187,7 +191,7 @@ class Slot:
             trouble = self._listen(link, alive)
             if trouble is not None:
                 self.kill_any()
-                select.select([alive], [], [], 5)
+                _is_ready(alive, 5.0)
         finally:
             os.close(alive)
         self._bury(process, trouble or "")
@@ -198,7 +202,7 @@ class Slot:
             self._doomed = False
             if self._unsent is not None:
                 if self._deliver(self._unsent):
-                    self._unsent = None
+                    self._begun, self._unsent = self._unsent, None
             elif not self._announced:
                 self._announced = True
                 self._post(SlotReady(slot=self.index))
@@ -218,10 +222,15 @@ class Slot:
                     self._hear(frame)
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 return f"it sent what no nbtune sends: {error}"
+            except ConnectionResetError:
+                # The kernel's word for what was sent and never read: the trial did not begin.
+                with self._lock:
+                    if not self._doomed:
+                        self._unsent = self._begun
+                return None if _is_ready(alive, 1.0) else "it closed its connection unread"
             except (EOFError, OSError):
                 # The end of a dying process's socket comes a little before its death.
-                dead, _, _ = select.select([alive], [], [], 1)
-                return None if dead else "it closed its connection to the notebook"
+                return None if _is_ready(alive, 1.0) else "it closed its connection to the notebook"
 
     def _hear(self, frame: bytes) -> None:
         kind, number, *rest = json.loads(frame)
@@ -250,6 +259,7 @@ class Slot:
             if number != self._trial:
                 return
             self._trial = None
+            self.used = True
             # One that has been killed meanwhile will not take another trial: its successor will.
             ready = self._announced = not self._doomed
         self._post(
@@ -274,6 +284,7 @@ class Slot:
             number = self._trial if self._unsent is None else None
             if number is not None:
                 self._trial = None
+                self.used = True
         if number is None:
             return
         failure = None if doomed else self._autopsy(number, process, trouble)
@@ -294,6 +305,13 @@ class Slot:
             message=f"the trial's process ended: {message}",
             traceback=_fatal_error(self._folder / str(number) / "log.txt"),
         )
+
+
+def _is_ready(descriptor: int, seconds: float) -> bool:
+    """Wait for a descriptor; a poll, since select fails on descriptors from 1024 on."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _pickled(value: object) -> bytes:
