@@ -1,0 +1,37 @@
+"""Figures of a sweep, made from its snapshot: pure, one view a file."""
+
+from collections.abc import Callable, Sequence
+
+import plotly.graph_objects as go
+
+from nbtune.engine import Snapshot
+from nbtune.plots import curves, parallel
+
+__all__ = ["Plots"]
+
+
+class Plots:
+    """The views of a sweep, each a Plotly figure of how it stands now: ``sweep.plot.curves()``.
+
+    Parameters
+    ----------
+    snapshot : callable
+        Returns the snapshot to draw.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def curves(self) -> go.Figure:
+        """Return the learning curves; the value of each trial when none reports twice."""
+        return curves.figure(self._snapshot())
+
+    def parallel(self, params: Sequence[str] | None = None) -> go.Figure:
+        """Return the parallel coordinates of `params` (dotted names), by default of the space.
+
+        Of more than ten dimensions, the ten that say most about the metric are shown.
+        """
+        return parallel.figure(self._snapshot(), params)
+
+    def __repr__(self) -> str:
+        return "<plots: curves(), parallel()>"

@@ -1,0 +1,408 @@
+"""Learning curves: what the view shows as arrays, and the figure made of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from nbtune.engine import Snapshot
+from nbtune.plots import theme
+from nbtune.plots.lines import NOTHING, CurveBook, Lines, joined
+from nbtune.plots.ticks import decisive_range, linear_ticks, rounded_out, whole_ticks
+from nbtune.plots.words import number
+from nbtune.trial import Status, Trial
+
+Values: TypeAlias = NDArray[np.floating[Any]]
+
+__all__ = ["TRACES", "CurveScene", "CurveView", "axes", "figure", "hover", "traces", "y_ticks"]
+
+MOST_POINTS = 30_000
+"""A browser draws this many at 4 Hz without a pause (SVG, one trace)."""
+
+MOST_CURVES = 1_000
+LOG_RATIO = 50.0
+"""A loss whose decisive range spans more than this factor gets a log axis."""
+
+TRACES = ("finished", "points", "running", "tips", "selected", "best", "label")
+"""The names of the traces, in the order drawn."""
+
+_RUNG_LABEL_ROOM = 0.055
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CurveScene:
+    """All that the view shows at one moment.
+
+    ``by_trial``: no trial reports twice, so x counts trials and ``best`` is the best so far.
+    ``x_range`` and ``y_range`` are in the axes' units, log10 where ``y_log``.
+    ``message`` says what will appear, while there is nothing to draw.
+    """
+
+    finished: Lines = NOTHING
+    points: Lines = NOTHING
+    running: Lines = NOTHING
+    tips: Lines = NOTHING
+    selected: Lines = NOTHING
+    best: Lines = NOTHING
+    label: Lines = NOTHING
+    label_text: str = ""
+    by_trial: bool = False
+    x_title: str = ""
+    y_title: str = ""
+    x_range: tuple[float, float] = (0.0, 1.0)
+    x_ticks: tuple[int, ...] = ()
+    y_range: tuple[float, float] = (0.0, 1.0)
+    y_log: bool = False
+    rungs: tuple[int, ...] = ()
+    message: str = ""
+
+
+class CurveView:
+    """Makes a `CurveScene` of each snapshot, at the cost of what has changed since the last.
+
+    Parameters
+    ----------
+    book : CurveBook
+    most_points : int
+        How many points all curves together may have; beyond that each is thinned.
+    """
+
+    def __init__(self, book: CurveBook, most_points: int = MOST_POINTS) -> None:
+        self._book = book
+        self._most_points = most_points
+        self._finished_key: tuple[Any, ...] = ()
+        self._finished, self._points = NOTHING, NOTHING
+
+    def scene(self, snapshot: Snapshot, selected: int | None = None) -> CurveScene:
+        """Return what to show; the book has read the same snapshot's trials."""
+        curves = self._book.curves
+        drawn = [trial for trial in snapshot.trials if curves[trial.number].values]
+        if not drawn:
+            return CurveScene(
+                x_title=snapshot.step_name,
+                y_title=snapshot.goal.metric,
+                x_range=(0.0, 1.0),
+                message=_nothing_yet(snapshot),
+            )
+        if _one_report_each(drawn, self._book):
+            return self._history(snapshot, drawn, selected)
+        return self._learning(snapshot, drawn, selected)
+
+    def _learning(
+        self, snapshot: Snapshot, drawn: Sequence[Trial], selected: int | None
+    ) -> CurveScene:
+        curves = self._book.curves
+        alive = [t.number for t in drawn if t.status is Status.RUNNING]
+        self._join_finished([t for t in drawn if t.status is not Status.RUNNING], snapshot)
+        best = snapshot.best.number if snapshot.best is not None else None
+        chosen = [] if selected is None or selected >= len(curves) else [selected]
+        running = joined(alive, curves, max(50, self._most_points // (2 * len(alive) + 1)))
+        points = np.concatenate([self._finished.y, self._points.y, running.y])
+        low, high = _whole_extent(self._finished, self._points, running, rungs=snapshot.rungs)
+        leader = curves[best].values if best is not None else ()
+        y_range, y_log = _value_range(
+            snapshot, self._latest(drawn), points, leader, self._ends(chosen)
+        )
+        ends = [] if best is None else [best]
+        return CurveScene(
+            finished=self._finished,
+            points=self._points,
+            running=running,
+            tips=_last_points(alive, self._book, (y_range, y_log)),
+            selected=joined(chosen, curves, 2_000),
+            best=joined(ends, curves, 2_000),
+            label=_last_points(ends, self._book),
+            label_text=number(curves[best].last) if best is not None else "",
+            x_title=snapshot.step_name,
+            y_title=snapshot.goal.metric,
+            x_range=(low - 0.012 * (high - low or 1), high + 0.012 * (high - low or 1)),
+            x_ticks=tuple(whole_ticks(low, high)),
+            y_range=y_range,
+            y_log=y_log,
+            rungs=tuple(r for r in snapshot.rungs if low <= r <= high),
+        )
+
+    def _history(
+        self, snapshot: Snapshot, drawn: Sequence[Trial], selected: int | None
+    ) -> CurveScene:
+        numbers = np.array([t.number for t in drawn], np.int32)
+        values = self._latest(drawn)
+        values[np.isinf(values)] = np.nan
+        up = snapshot.goal.direction == "maximize"
+        so_far = (np.fmax if up else np.fmin).accumulate(values)
+        y_range, y_log = _value_range(snapshot, values, values)
+        high = max(int(numbers[-1]), 1)
+        picked = numbers == selected
+        return CurveScene(
+            points=Lines(numbers.astype(np.float32), values.astype(np.float32), numbers),
+            selected=Lines(
+                numbers[picked].astype(np.float32), values[picked].astype(np.float32), numbers
+            ),
+            best=Lines(numbers.astype(np.float32), so_far.astype(np.float32), numbers),
+            label=Lines(
+                numbers[-1:].astype(np.float32), so_far[-1:].astype(np.float32), numbers[-1:]
+            ),
+            label_text=number(float(so_far[-1])),
+            by_trial=True,
+            x_title="trial",
+            y_title=snapshot.goal.metric,
+            x_range=(-0.02 * high, 1.02 * high),
+            x_ticks=tuple(whole_ticks(0, high)),
+            y_range=y_range,
+            y_log=y_log,
+        )
+
+    def _join_finished(self, finished: Sequence[Trial], snapshot: Snapshot) -> None:
+        key = tuple(map(id, finished))
+        if key == self._finished_key:
+            return
+        self._finished_key = key
+        curves = self._book.curves
+        shown = _most_telling(finished, snapshot, self._book)
+        lines = [n for n in shown if len(curves[n].values) > 1]
+        self._finished = joined(lines, curves, max(3, self._most_points // (len(lines) + 1)))
+        self._points = joined([n for n in shown if len(curves[n].values) == 1], curves, 1)
+
+    def _latest(self, drawn: Sequence[Trial]) -> NDArray[np.float64]:
+        return np.array([self._book.curves[t.number].last for t in drawn], dtype=np.float64)
+
+    def _ends(self, numbers: Sequence[int]) -> list[float]:
+        last = (self._book.curves[n].last for n in numbers)
+        return [value for value in last if value is not None and np.isfinite(value)]
+
+
+def _nothing_yet(snapshot: Snapshot) -> str:
+    metric = snapshot.goal.metric
+    others = sorted({name for trial in snapshot.trials for name in trial.metrics} - {metric})
+    if others:
+        return f"No trial has reported {metric} yet; reported so far: {', '.join(others[:6])}"
+    if snapshot.status.ended:
+        return f"No trial reported {metric}"
+    return f"Curves appear with the first report of {metric}"
+
+
+def _one_report_each(drawn: Sequence[Trial], book: CurveBook) -> bool:
+    """Whether trials end with one value each: then a curve over steps would be a column of dots."""
+    if any(len(book.curves[trial.number].values) > 1 for trial in drawn):
+        return False
+    return any(trial.status is Status.COMPLETED for trial in drawn)
+
+
+def _most_telling(finished: Sequence[Trial], snapshot: Snapshot, book: CurveBook) -> list[int]:
+    """Return the trials to draw when there are too many: half of them the best, half the latest."""
+    numbers = [trial.number for trial in finished]
+    if len(numbers) <= MOST_CURVES:
+        return numbers
+    half = MOST_CURVES // 2
+    score = snapshot.goal.score
+    ranked = sorted(numbers[:-half], key=lambda n: score(book.curves[n].last) or 0.0, reverse=True)
+    return [*sorted(ranked[:half]), *numbers[-half:]]
+
+
+def _last_points(
+    numbers: Sequence[int], book: CurveBook, within: tuple[tuple[float, float], bool] | None = None
+) -> Lines:
+    """Return where each curve ends; a value out of sight is put on the edge of the y axis."""
+    curves = [(n, book.curves[n]) for n in numbers if book.curves[n].values]
+    values = np.array([c.values[-1] for _, c in curves], np.float64)
+    if within is not None:
+        (low, high), log = within
+        values = np.clip(values, *((10.0**low, 10.0**high) if log else (low, high)))
+    return Lines(
+        np.array([c.steps[-1] for _, c in curves], np.float32),
+        values.astype(np.float32),
+        np.array([n for n, _ in curves], np.int32),
+    )
+
+
+def _whole_extent(*groups: Lines, rungs: Sequence[int]) -> tuple[int, int]:
+    steps = np.concatenate([group.x for group in groups])
+    steps = steps[np.isfinite(steps)]
+    low, high = int(steps.min()), int(steps.max())
+    # The next rung is where the sweep is heading; far ones would only squeeze what there is.
+    ahead = [rung for rung in rungs if high < rung <= 3 * high]
+    return low, min(ahead, default=max(high, low + 1))
+
+
+def _value_range(
+    snapshot: Snapshot,
+    latest: Values,
+    points: Values,
+    leader: Sequence[float] = (),
+    include: Sequence[float] = (),
+) -> tuple[tuple[float, float], bool]:
+    """Return the range of the y axis, and whether it is logarithmic (then it is in log10)."""
+    up = snapshot.goal.direction == "maximize"
+    best = np.array(leader, np.float64)
+    points = points.astype(np.float64)
+    finite = points[np.isfinite(points)]
+    if not up and finite.size and finite.min() > 0 and finite.max() / finite.min() > LOG_RATIO:
+        found = decisive_range(np.log10(latest), np.log10(points), up=False, leader=np.log10(best))
+        if found is not None and found[1] - found[0] > 1.0:
+            return rounded_out(*found), True
+    found = decisive_range(latest, points, up=up, leader=best)
+    if found is None:
+        return (0.0, 1.0), False
+    return rounded_out(min(found[0], *include, np.inf), max(found[1], *include, -np.inf)), False
+
+
+def hover(scene: CurveScene) -> str:
+    """Return what the pointer shows at a point, as Plotly's template."""
+    step = "" if scene.by_trial else f" · {scene.x_title} %{{x}}"
+    return f"trial %{{customdata}}{step} · %{{y:.4g}}<extra></extra>"
+
+
+def traces(scene: CurveScene) -> list[dict[str, Any]]:
+    """Return the traces as Plotly's dicts, in the order of `TRACES`."""
+    step = {"shape": "hv"} if scene.by_trial else {}
+    styles: dict[str, dict[str, Any]] = {
+        "finished": {"line": {"color": theme.REST, "width": 1}, "opacity": 0.45},
+        "points": {"marker": {"color": theme.REST, "size": 5}, "opacity": 0.6},
+        "running": {"line": {"color": theme.RUNNING, "width": 1.8}},
+        "tips": {"marker": {"color": theme.RUNNING, "size": 7}},
+        "selected": {"line": {"color": theme.SELECTED, "width": 2.2}},
+        "best": {"line": {"color": theme.BEST, "width": 2.4, **step}},
+        "label": {"marker": {"color": theme.BEST, "size": 7}},
+    }
+    made = []
+    for name in TRACES:
+        lines: Lines = getattr(scene, name)
+        trace = {
+            "type": "scatter",
+            "name": name,
+            "mode": "lines" if "line" in styles[name] else "markers",
+            "x": lines.x,
+            "y": lines.y,
+            "customdata": lines.trial,
+            "hovertemplate": hover(scene),
+            "connectgaps": False,
+            **styles[name],
+        }
+        made.append(trace)
+    made[4]["mode"] = "lines+markers"
+    made[4]["marker"] = {"color": theme.SELECTED, "size": 5}
+    made[6] |= {
+        "mode": "markers+text",
+        "text": [scene.label_text],
+        "textposition": "middle right",
+        "textfont": {"color": theme.BEST, "size": 13, "weight": 600},
+        "cliponaxis": False,
+    }
+    made[3]["cliponaxis"] = False
+    return made
+
+
+def axes(scene: CurveScene, domain: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
+    """Return the layout of both axes, the rung lines and the message, as Plotly's dict.
+
+    `domain` is the share of the figure's height that the curves take, from the bottom.
+    """
+    line = {
+        "showline": True,
+        "linecolor": theme.AXIS,
+        "linewidth": 1,
+        "gridcolor": theme.GRID,
+        "zeroline": False,
+        "showticklabels": not scene.message,
+    }
+    return {
+        "xaxis": {
+            **line,
+            "title": {"text": scene.x_title, "standoff": 8},
+            "range": list(scene.x_range),
+            "tickvals": list(scene.x_ticks),
+            "tickformat": ",d",
+            "showgrid": False,
+            "ticks": "outside",
+            "ticklen": 4,
+            "tickcolor": theme.AXIS,
+        },
+        "yaxis": {
+            **line,
+            "showline": False,
+            "showgrid": not scene.message,
+            "domain": list(domain),
+            "title": {"text": scene.y_title, "standoff": 10},
+            "type": "log" if scene.y_log else "linear",
+            "range": list(scene.y_range),
+            "nticks": 6,
+            "exponentformat": "e",
+            "separatethousands": True,
+        },
+        "shapes": [_rung_line(rung) for rung in scene.rungs],
+        "annotations": [*_rung_labels(scene), *_message(scene, domain)],
+    }
+
+
+def _rung_line(rung: int) -> dict[str, Any]:
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "y domain",
+        "x0": rung,
+        "x1": rung,
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"color": theme.AXIS, "width": 1, "dash": "dot"},
+    }
+
+
+def _rung_labels(scene: CurveScene) -> list[dict[str, Any]]:
+    room = (scene.x_range[1] - scene.x_range[0]) * _RUNG_LABEL_ROOM
+    shown: list[int] = []
+    for rung in scene.rungs:
+        if not shown or rung - shown[-1] >= room:
+            shown.append(rung)
+    return [
+        {
+            "text": f"rung {rung}",
+            "x": rung,
+            "y": 1,
+            "xref": "x",
+            "yref": "y domain",
+            # Centred on the y axis it would run into the topmost tick label.
+            "xanchor": "left" if rung - scene.x_range[0] < room else "center",
+            "xshift": -2 if rung - scene.x_range[0] < room else 0,
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 10.5, "color": theme.TEXT},
+        }
+        for rung in shown
+    ]
+
+
+def _message(scene: CurveScene, domain: tuple[float, float]) -> list[dict[str, Any]]:
+    if not scene.message:
+        return []
+    return [
+        {
+            "text": scene.message,
+            "x": 0.5,
+            "y": sum(domain) / 2,
+            "xref": "paper",
+            "yref": "paper",
+            "showarrow": False,
+            "font": {"size": 13, "color": theme.TEXT},
+        }
+    ]
+
+
+def figure(snapshot: Snapshot) -> go.Figure:
+    """Return the learning curves as a figure of their own."""
+    book = CurveBook(snapshot.goal.metric)
+    book.read(snapshot.trials)
+    scene = CurveView(book).scene(snapshot)
+    layout = theme.frame(360) | axes(scene)
+    return go.Figure(data=traces(scene), layout=layout)
+
+
+def y_ticks(scene: CurveScene) -> list[float]:
+    """Return the round values along the y axis, for a drawing without Plotly."""
+    low, high = scene.y_range
+    if not scene.y_log:
+        return linear_ticks(low, high)
+    return [10.0**e for e in range(int(np.ceil(low)), int(np.floor(high)) + 1)]

@@ -1,0 +1,327 @@
+"""Parallel coordinates: one axis a dimension, the metric last, one line a trial."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from nbtune.engine import Snapshot
+from nbtune.plots import theme
+from nbtune.plots.lines import CurveBook
+from nbtune.plots.ticks import decisive_range, linear_ticks, log_ticks, rounded_out, whole_ticks
+from nbtune.plots.words import number, shortened
+from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Real, Space
+from nbtune.trial import Goal, Status, Trial
+
+__all__ = [
+    "MOST_AXES",
+    "Axis",
+    "ParallelScene",
+    "colours",
+    "dimension",
+    "figure",
+    "relevant",
+    "scene",
+    "trace",
+]
+
+MOST_AXES = 10
+"""More dimensions than this and their labels run into each other at 800 pixels."""
+
+_ABSENT = 0.12
+"""Share of an axis kept below its range for trials where the dimension is not active."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Axis:
+    """One axis, in drawing units: log10 of the value where ``log``, positions of categories.
+
+    Attributes
+    ----------
+    values : array of float32, shape (n_trials,)
+        Where each trial crosses the axis.
+    """
+
+    path: str
+    label: str
+    values: NDArray[np.float32]
+    range: tuple[float, float]
+    ticks: tuple[float, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ParallelScene:
+    """All that the view shows at one moment.
+
+    Attributes
+    ----------
+    trials : tuple of int
+        The numbers of the trials drawn, in the order of the values on every axis.
+    strength : array of float32, shape (n_trials,), in [0, 1]
+        How good each trial is: 1 is the best, 0 the end of the range that matters, or beyond it.
+    hidden : int
+        How many dimensions are left out because there is no room.
+    """
+
+    axes: tuple[Axis, ...]
+    trials: tuple[int, ...]
+    strength: NDArray[np.float32]
+    hidden: int = 0
+
+
+def scene(snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = None) -> ParallelScene:
+    """Return what to show; the book has read the same snapshot's trials.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    book : CurveBook
+        Where the trials' values come from.
+    paths : sequence of str, optional
+        The dimensions to show; by default all of them, or the most relevant when there are more
+        than `MOST_AXES`.
+    """
+    last = {t.number: book.curves[t.number].last for t in snapshot.trials}
+    shown = [t for t in snapshot.trials if _drawable(t, last[t.number])]
+    values = np.array([last[t.number] for t in shown], dtype=np.float64)
+    dims = _one_a_path(snapshot.space)
+    if paths is None:
+        paths = relevant(snapshot, shown, values)
+    chosen = [dim for dim in dims if dim.path in paths]
+    axes = [_axis(dim, snapshot.space, shown, len(chosen)) for dim in chosen]
+    metric, strength = _metric_axis(snapshot.goal, values)
+    return ParallelScene(
+        axes=(*axes, metric),
+        trials=tuple(trial.number for trial in shown),
+        strength=strength,
+        hidden=len(dims) - len(chosen),
+    )
+
+
+def _drawable(trial: Trial, value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and trial.status is not Status.PENDING
+
+
+def _one_a_path(space: Space) -> list[Dimension]:
+    """Return the dimensions, the first of each path: two branches may have a param of one name."""
+    found: dict[str, Dimension] = {}
+    for dim in space.dims:
+        found.setdefault(dim.path, dim)
+    return list(found.values())
+
+
+def relevant(snapshot: Snapshot, shown: Sequence[Trial], values: NDArray[np.float64]) -> list[str]:
+    """Return the paths to show: all, or the `MOST_AXES` that say most about the metric.
+
+    What a dimension says is the share of the variance of the trials' ranks that lies between four
+    groups of its values (the correlation ratio, eta squared, Fisher 1925).
+    """
+    dims = _one_a_path(snapshot.space)
+    if len(dims) <= MOST_AXES:
+        return [dim.path for dim in dims]
+    if len(shown) < 2 * MOST_AXES:
+        return [dim.path for dim in dims[:MOST_AXES]]
+    ranks = values.argsort().argsort().astype(np.float64)
+    told = {dim.path: _told(_positions(dim, shown), ranks) for dim in dims}
+    best = sorted(told, key=lambda path: told[path], reverse=True)[:MOST_AXES]
+    return [dim.path for dim in dims if dim.path in best]
+
+
+def _told(positions: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
+    """Return eta squared of ranks over quarters of the positions."""
+    order = np.nan_to_num(positions, nan=-1.0)
+    edges = np.unique(np.quantile(order, [0.25, 0.5, 0.75]))
+    groups = np.searchsorted(edges, order, side="left")
+    total = float(ranks.var()) or 1.0
+    within = sum(float(ranks[groups == g].var()) * (groups == g).sum() for g in np.unique(groups))
+    return 1.0 - within / ranks.size / total
+
+
+def _value_at(dim: Dimension, params: Mapping[str, Any]) -> Any:
+    """Return the dimension's value in params, None where its branch was not chosen."""
+    value: Any = params
+    for key in dim.keys:
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def _position(domain: Domain, value: Any) -> float:
+    """Return where a value lies on its axis, NaN for what is not there."""
+    if value is None and not isinstance(domain, Choice):
+        return math.nan
+    if isinstance(domain, Choice):
+        try:
+            return float(domain.index(value))
+        except ValueError:
+            return math.nan
+    number_ = float(value)
+    if _is_log(domain):
+        return math.log10(number_) if number_ > 0 else math.nan
+    return number_
+
+
+def _positions(dim: Dimension, trials: Sequence[Trial]) -> NDArray[np.float64]:
+    return np.array([_position(dim.domain, _value_at(dim, t.params)) for t in trials], np.float64)
+
+
+def _is_log(domain: Domain) -> bool:
+    return isinstance(domain, LogNormal) or bool(getattr(domain, "log", False))
+
+
+def _axis(dim: Dimension, space: Space, trials: Sequence[Trial], n_dims: int) -> Axis:
+    positions = _positions(dim, trials)
+    low, high, ticks, texts = _scale(dim.domain, positions)
+    absent = np.isnan(positions)
+    if absent.any() or dim.condition:
+        below = low - _ABSENT * (high - low)
+        positions[absent] = below
+        low, ticks, texts = below, [below, *ticks], ["–", *texts]
+    letters = max(8, 130 // (n_dims + 1))
+    suffix = "<br>(log)" if _is_log(dim.domain) else ""
+    return Axis(
+        path=dim.path,
+        label=shortened(dim.path, letters) + suffix,
+        values=positions.astype(np.float32),
+        range=(low, high),
+        ticks=tuple(ticks),
+        texts=tuple(texts),
+    )
+
+
+def _scale(
+    domain: Domain, positions: NDArray[np.float64]
+) -> tuple[float, float, list[float], list[str]]:
+    """Return low, high, ticks (in drawing units) and their texts."""
+    if isinstance(domain, Choice):
+        return _category_scale([shortened(label, 14) for label in domain.labels])
+    if isinstance(domain, (Real, Int)):
+        low, high = float(domain.low), float(domain.high)
+        if domain.log:
+            ticks = log_ticks(low, high, whole=isinstance(domain, Int))
+            positions_of = [math.log10(tick) for tick in ticks]
+            return positions_of[0], positions_of[-1], positions_of, [number(t, 3) for t in ticks]
+        if isinstance(domain, Int):
+            whole = whole_ticks(int(low), int(high), 6)
+            return low, high, [float(t) for t in whole], [str(t) for t in whole]
+        return low, high, *_labelled(_with_ends(low, high))
+    if domain.size is not None:
+        return _category_scale([str(value) for value in domain.grid()])
+    return _open_scale(positions, log=_is_log(domain))
+
+
+def _category_scale(labels: Sequence[str]) -> tuple[float, float, list[float], list[str]]:
+    last = max(1, len(labels) - 1)
+    # A margin at both ends: categories are places on the axis, not its ends.
+    return -0.1 * last, 1.1 * last, [float(i) for i in range(len(labels))], list(labels)
+
+
+def _open_scale(
+    positions: NDArray[np.float64], *, log: bool
+) -> tuple[float, float, list[float], list[str]]:
+    """Return the scale of a domain without bounds, from what was tried."""
+    known = positions[np.isfinite(positions)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (-1.0, 1.0)
+    low, high = rounded_out(low, high)
+    if not log:
+        return low, high, *_labelled(linear_ticks(low, high))
+    ticks = log_ticks(10.0**low, 10.0**high)
+    return low, high, [math.log10(tick) for tick in ticks], [number(tick, 2) for tick in ticks]
+
+
+def _labelled(ticks: list[float]) -> tuple[list[float], list[str]]:
+    return ticks, [number(tick, 3) for tick in ticks]
+
+
+def _with_ends(low: float, high: float) -> list[float]:
+    room = 0.08 * (high - low)
+    inner = [t for t in linear_ticks(low, high, 5) if t - low > room and high - t > room]
+    return [low, *inner, high]
+
+
+def _metric_axis(goal: Goal, values: NDArray[np.float64]) -> tuple[Axis, NDArray[np.float32]]:
+    """Return the metric's axis over the range that matters, and each trial's strength.
+
+    Values beyond the range are drawn at its end, which then says so.
+    """
+    up = goal.direction == "maximize"
+    found = decisive_range(values, values, up=up)
+    low, high = rounded_out(*found) if found is not None else (0.0, 1.0)
+    ticks = _with_ends(low, high)
+    texts = [number(tick, 3) for tick in ticks]
+    if (values < low).any():
+        texts[0] = f"≤ {texts[0]}"
+    if (values > high).any():
+        texts[-1] = f"≥ {texts[-1]}"
+    clipped = np.clip(values, low, high)
+    axis = Axis(
+        path=goal.metric,
+        label=shortened(goal.metric, 16),
+        values=clipped.astype(np.float32),
+        range=(low, high),
+        ticks=tuple(ticks),
+        texts=tuple(texts),
+    )
+    if not values.size or found is None:
+        return axis, np.zeros(values.size, np.float32)
+    worst, best = (found[0], found[1]) if up else (found[1], found[0])
+    share = (clipped - worst) / ((best - worst) or 1.0)
+    strength = np.clip(share, 0.0, 1.0) if best != worst else np.ones(values.size)
+    # Squared: a few lines stand out, the many in the middle stay quiet.
+    return axis, np.square(strength).astype(np.float32)
+
+
+def trace(
+    scene: ParallelScene, domain: tuple[float, float], shades: theme.Shades
+) -> dict[str, Any]:
+    """Return the trace as Plotly's dict; `domain` is its share of the height, from the bottom."""
+    return {
+        "type": "parcoords",
+        "name": "parallel",
+        "domain": {"x": [0.0, 1.0], "y": list(domain)},
+        "dimensions": [dimension(axis) for axis in scene.axes],
+        "line": {
+            "color": colours(scene),
+            "cmin": 0.0,
+            "cmax": 1.0,
+            "colorscale": shades.colorscale(),
+            "showscale": False,
+        },
+        "unselected": {"line": {"color": shades.brushed_out, "opacity": 1}},
+        "labelfont": {"size": 12, "color": theme.TEXT},
+        "tickfont": {"size": 11, "color": theme.TEXT},
+        "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},
+        "labelside": "top",
+    }
+
+
+def colours(scene: ParallelScene) -> NDArray[np.float32]:
+    """Return a number in [0, 1] for each line that is drawn."""
+    return scene.strength if scene.trials else np.zeros(1, np.float32)
+
+
+def dimension(axis: Axis) -> dict[str, Any]:
+    """Return one axis as Plotly's dict."""
+    return {
+        "label": axis.label,
+        # Plotly draws no axes without a line: one that crosses none stands in for it.
+        "values": axis.values if axis.values.size else np.full(1, np.nan, np.float32),
+        "range": list(axis.range),
+        "tickvals": list(axis.ticks),
+        "ticktext": list(axis.texts),
+    }
+
+
+def figure(snapshot: Snapshot, paths: Sequence[str] | None = None) -> go.Figure:
+    """Return the parallel coordinates as a figure of their own."""
+    book = CurveBook(snapshot.goal.metric)
+    book.read(snapshot.trials)
+    made = scene(snapshot, book, paths)
+    layout = theme.frame(340) | {"margin": {"l": 60, "r": 62, "t": 56, "b": 24}}
+    return go.Figure(data=[trace(made, (0.0, 1.0), theme.ANY)], layout=layout)

@@ -1,0 +1,115 @@
+"""Where an axis begins, ends and is labelled."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["decisive_range", "linear_ticks", "log_ticks", "rounded_out", "whole_ticks"]
+
+_CROWDED = 0.07
+"""Share of an axis that two tick labels need between them."""
+
+
+def _nice_step(span: float, most: int) -> float:
+    """Return the smallest of 1, 2, 5 times a power of ten that cuts `span` into `most` or fewer."""
+    raw = span / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
+
+
+def linear_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return round numbers inside [low, high], ascending, about `most` of them."""
+    if not high > low:
+        return [low]
+    step = _nice_step(high - low, most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
+
+
+def whole_ticks(low: int, high: int, most: int = 8) -> list[int]:
+    """Return whole numbers inside [low, high], both ends included, never crowded."""
+    if high <= low:
+        return [low]
+    step = max(1, round(_nice_step(high - low, most)))
+    inner = [tick for tick in range(-(-low // step) * step, high + 1, step) if low < tick < high]
+    room = max(1, (high - low) * _CROWDED)
+    return [low, *(tick for tick in inner if tick - low >= room and high - tick >= room), high]
+
+
+def log_ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Return the decades inside [low, high], finer where there are few, and always both ends.
+
+    Whole axes that run from one power of two to another get powers of two. Ticks that would crowd
+    an end give way to it.
+    """
+    if not high > low > 0:
+        return [low]
+    span = math.log10(high / low)
+    if whole and _is_power_of_two(low) and _is_power_of_two(high):
+        inner = [2.0**e for e in range(int(math.log2(low)), int(math.log2(high)) + 1)]
+    else:
+        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        factors = (1,) if span >= 2 else (1, 2, 5)
+        inner = [float(f"{f}e{e}") for e in exponents for f in factors]
+    room = span * _CROWDED
+
+    def clear(tick: float) -> bool:
+        return math.log10(tick / low) > room and math.log10(high / tick) > room
+
+    return [low, *(tick for tick in inner if low < tick < high and clear(tick)), high]
+
+
+def _is_power_of_two(value: float) -> bool:
+    return value >= 1 and math.log2(value).is_integer()
+
+
+def decisive_range(
+    latest: NDArray[np.float64],
+    everything: NDArray[np.float64],
+    *,
+    up: bool,
+    leader: NDArray[np.float64] | None = None,
+) -> tuple[float, float] | None:
+    """Return the part of the metric's axis where trials differ by what matters.
+
+    From the best value down to twice its distance from the better third of the trials, and so far
+    that nine tenths of the leader's curve are in view: the first epochs of all, and the hopeless,
+    would squeeze the rest into a line.
+
+    Parameters
+    ----------
+    latest : array of float, shape (n_trials,)
+        The last value of each trial, in the metric's own unit.
+    everything : array of float, shape (n_points,)
+        Every value that could be drawn.
+    up : bool
+        Whether higher is better.
+    leader : array of float, shape (n_steps,), optional
+        The curve of the best trial.
+
+    Returns
+    -------
+    (float, float) or None
+        Low and high, not yet rounded; None without a finite value.
+    """
+    sign = 1.0 if up else -1.0
+    scores, ends = sign * everything[np.isfinite(everything)], sign * latest[np.isfinite(latest)]
+    if not scores.size or not ends.size:
+        return None
+    best, worst = float(scores.max()), float(scores.min())
+    floor = best - 2.0 * (best - float(np.quantile(ends, 2 / 3)))
+    if leader is not None and np.isfinite(leader).any():
+        floor = min(floor, float(np.quantile(sign * leader[np.isfinite(leader)], 0.1)))
+    floor = max(floor, worst) if best > floor else worst
+    low, high = sorted((sign * floor, sign * best))
+    return low, high
+
+
+def rounded_out(low: float, high: float) -> tuple[float, float]:
+    """Return [low, high] with a margin, moved out to round numbers so that it seldom changes."""
+    if not high > low:
+        margin = abs(high) * 0.05 or 0.5
+        return low - margin, high + margin
+    step = _nice_step(high - low, 10)
+    return math.floor(low / step) * step, math.ceil((high + 0.02 * (high - low)) / step) * step

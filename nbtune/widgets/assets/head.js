@@ -1,0 +1,131 @@
+function make(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+const WORDS = { pause: "Pause", resume: "Resume", stop: "Stop" };
+const HINTS = {
+  pause: "Start no further trials; those that run go on",
+  resume: "Start trials again",
+  stop: "End the sweep: running trials stop at their next report",
+};
+
+function isDark() {
+  const body = document.body;
+  const light = body.dataset.jpThemeLight;
+  if (light !== undefined) return light === "false";
+  if (body.classList.contains("vscode-dark")) return true;
+  if (body.classList.contains("vscode-light")) return false;
+  if (document.documentElement.getAttribute("theme") === "dark") return true;
+  return window.matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function watchTheme(model) {
+  const tell = () => {
+    const dark = isDark();
+    document.body.classList.toggle("nbtune-dark", dark);
+    if (model.get("dark") !== dark) {
+      model.set("dark", dark);
+      model.save_changes();
+    }
+  };
+  const observer = new MutationObserver(tell);
+  const attributeFilter = ["data-jp-theme-light", "class", "theme"];
+  observer.observe(document.body, { attributes: true, attributeFilter });
+  observer.observe(document.documentElement, { attributes: true, attributeFilter });
+  tell();
+  return () => observer.disconnect();
+}
+
+function alertOf(alert) {
+  const box = make("div", "nbt-alert");
+  box.setAttribute("role", "alert");
+  box.append(make("div", "nbt-alert-title", alert.title));
+  if (alert.message) box.append(make("div", "nbt-alert-message", alert.message));
+  if (alert.traceback) box.append(make("pre", "nbt-pre", alert.traceback));
+  return box;
+}
+
+function render({ model, el }) {
+  el.classList.add("nbtune", "nbt-head");
+  const name = make("span", "nbt-name");
+  const state = make("span", "nbt-state");
+  const progress = make("span", "nbt-progress");
+  const buttons = make("span", "nbt-buttons");
+  const line = make("div", "nbt-line");
+  const title = make("span", "nbt-title");
+  const right = make("span", "nbt-right");
+  title.append(name, state);
+  right.append(progress, buttons);
+  line.append(title, right);
+  const bar = make("div", "nbt-bar");
+  const counts = make("div", "nbt-counts");
+  const alert = make("div");
+  el.append(line, bar, counts, alert);
+  let shown = {};
+  let pressed = null;
+
+  function drawButtons(content) {
+    const key = JSON.stringify([content.actions, pressed]);
+    if (shown.buttons === key) return;
+    shown.buttons = key;
+    buttons.replaceChildren(
+      ...content.actions.map((action) => {
+        const button = make("button", `nbt-button nbt-${action}`, WORDS[action]);
+        button.type = "button";
+        button.title = HINTS[action];
+        button.disabled = pressed !== null;
+        button.addEventListener("click", () => {
+          pressed = action;
+          model.send({ do: action });
+          drawButtons(model.get("content"));
+          // Should the message get lost (a busy kernel), the button comes back.
+          setTimeout(() => { pressed = null; drawButtons(model.get("content")); }, 4000);
+        });
+        return button;
+      }),
+    );
+  }
+
+  function draw() {
+    const content = model.get("content");
+    if (!content.name) return;
+    if (shown.state !== content.state) pressed = null;
+    shown.state = content.state;
+    name.textContent = content.name;
+    const state_words = make("span", `nbt-word nbt-is-${content.state}`, content.state);
+    state.replaceChildren(state_words, ...[content.why, content.plan].filter(Boolean).map((t) => ` · ${t}`));
+    progress.textContent = content.progress;
+    drawButtons(content);
+    const segments = JSON.stringify([content.bar, content.counts]);
+    if (shown.segments !== segments) {
+      shown.segments = segments;
+      bar.replaceChildren(...content.bar.map(([status, share]) => {
+        const segment = make("span", `nbt-segment nbt-fill-${status}`);
+        segment.style.width = `${100 * share}%`;
+        return segment;
+      }));
+      bar.setAttribute("role", "img");
+      bar.setAttribute("aria-label", content.counts.map((c) => c[1]).join(", ") || "no trials yet");
+      counts.replaceChildren(...content.counts.map(([status, words]) => {
+        const item = make("span", "nbt-count");
+        item.append(make("i", `nbt-dot nbt-fill-${status}`), words);
+        return item;
+      }));
+    }
+    const trouble = JSON.stringify(content.alert);
+    if (shown.trouble !== trouble) {
+      shown.trouble = trouble;
+      alert.replaceChildren(...(content.alert ? [alertOf(content.alert)] : []));
+    }
+  }
+
+  model.on("change:content", draw);
+  draw();
+  const forget = watchTheme(model);
+  return () => { model.off("change:content", draw); forget(); };
+}
+
+export default { render };

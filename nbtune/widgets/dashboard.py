@@ -1,0 +1,203 @@
+"""The live dashboard: reads a sweep's snapshots a few times a second and shows what changed."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from nbtune.engine import Snapshot
+from nbtune.plots.lines import CurveBook
+from nbtune.sweep import Sweep
+from nbtune.widgets import content
+from nbtune.widgets.drawing import Drawing
+from nbtune.widgets.panels import Best, Head, Table
+
+__all__ = ["Dashboard"]
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+TABLE_SECONDS = 0.5
+LOG_SECONDS = 1.0
+
+
+class Dashboard:
+    """A sweep on screen: ``box`` is the widget, `selected` the trials that are brushed.
+
+    A thread of its own reads ``sweep.snapshot()`` at most four times a second until the sweep has
+    ended. Buttons call the sweep's methods, which only post to the engine, so that their handlers
+    may run on any thread; a lock keeps them and the ticker apart.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    on_end : callable, optional
+        Called by the ticker when the sweep has ended and the last of it is drawn.
+    """
+
+    def __init__(self, sweep: Sweep, *, on_end: Callable[[], None] | None = None) -> None:
+        self.sweep = sweep
+        self._on_end = on_end
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._trial: int | None = None
+        self._brushed: list[int] | None = None
+        self._drawn: tuple[Any, ...] = ()
+        self._table_at = self._panel_at = 0.0
+        snapshot = sweep.snapshot()
+        self._book = CurveBook(snapshot.goal.metric)
+        self._book.read(snapshot.trials)
+        self._drawing = Drawing(
+            snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
+        )
+        self.head = Head(content=content.head(snapshot))
+        self.best = Best(content=content.best(snapshot))
+        self.table = Table(content=content.table(snapshot, content.ranked(snapshot, self._book)))
+        self.figure = self._drawing.figure
+        self.box = ipywidgets.VBox([self.head, self.best, self.figure, self.table])
+        self.box.add_class("nbtune-dashboard")
+        self.head.on_msg(self._on_message)
+        self.table.on_msg(self._on_message)
+
+    @property
+    def selected(self) -> list[int]:
+        """The numbers of the trials that the brushes let through, empty without a brush."""
+        return list(self._brushed or ())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the sweep has ended and the last of it is drawn."""
+        return self._ended.is_set()
+
+    def start(self) -> None:
+        """Begin to follow the sweep."""
+        name = f"nbtune-dashboard-{self.sweep.name}"
+        threading.Thread(target=self._follow, name=name, daemon=True).start()
+
+    def _follow(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            try:
+                self.refresh()
+            except Exception:
+                # Whatever goes wrong on the way to the screen must not be felt by the sweep.
+                log.exception("the dashboard of %s could not be drawn", self.sweep.name)
+            self._wake.wait(max(TICK_SECONDS - (time.monotonic() - began), TICK_SECONDS / 5))
+            self._wake.clear()
+        if self._on_end is not None:
+            self._on_end()
+
+    def close(self) -> None:
+        """Free what the browser holds; what was drawn is replaced before."""
+        self._ended.set()
+        with self._lock:
+            for widget in (self.box, self.head, self.best, self.figure, self.table):
+                widget.close()
+
+    def refresh(self) -> None:
+        """Show the sweep as it stands now; cheap when nothing has changed."""
+        with self._lock:
+            snapshot = self.sweep.snapshot()
+            last = snapshot.status.ended
+            self._show_head(snapshot)
+            now = time.monotonic()
+            self._book.read(snapshot.trials)
+            dark = self.head.dark
+            self._drawing.draw(snapshot, selected=self._trial, dark=dark, now=now, last=last)
+            self._show_table(snapshot, now, last=last)
+            self._show_panel(snapshot, now)
+            if last:
+                self._ended.set()
+
+    def _show_head(self, snapshot: Snapshot) -> None:
+        for widget, made in ((self.head, content.head), (self.best, content.best)):
+            value = made(snapshot)
+            if widget.content != value:
+                widget.content = value
+
+    def _show_table(self, snapshot: Snapshot, now: float, *, last: bool) -> None:
+        key = (snapshot.version, None if self._brushed is None else tuple(self._brushed))
+        if key == self._drawn or (not last and now - self._table_at < TABLE_SECONDS):
+            return
+        self._drawn, self._table_at = key, now
+        order = content.ranked(snapshot, self._book)
+        self.table.show(
+            content=content.table(snapshot, order, self._brushed),
+            brushed=self._brushed_line(snapshot),
+        )
+
+    def _brushed_line(self, snapshot: Snapshot) -> dict[str, str]:
+        if self._brushed is None:
+            return {}
+        known = sum(1 for curve in self._book.curves if curve.values)
+        text = f"{len(self._brushed):,} of {known:,} trials brushed, in"
+        return {"text": text, "code": f"{snapshot.name}.selected"}
+
+    def _show_panel(self, snapshot: Snapshot, now: float) -> None:
+        number = self._trial
+        if number is None or number >= len(snapshot.trials):
+            self.table.show(panel={})
+            return
+        if self.table.panel.get("number") == number and now - self._panel_at < LOG_SECONDS:
+            return
+        self._panel_at = now
+        self.table.show(panel=content.panel(snapshot, snapshot.trials[number]))
+
+    def select(self, number: int | None) -> None:
+        """Show all about a trial and lead the eye to its curve; None closes the panel."""
+        self._trial = number
+        self._soon()
+
+    def _read_brushes(self) -> None:
+        with self._lock:
+            brushed = self._drawing.brushed()
+        if brushed != self._brushed:
+            self._brushed = brushed
+            self.sweep.selected = self.selected
+            self._table_at = 0.0
+            self._soon()
+
+    def _soon(self) -> None:
+        """Show what the person did without waiting for the next tick."""
+        if self._ended.is_set():
+            self.refresh()
+        else:
+            self._wake.set()
+
+    def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+        acts = {
+            "pause": self.sweep.pause,
+            "resume": self.sweep.resume,
+            "stop": self.sweep.stop,
+            "kill": lambda: self.sweep.kill(int(message["trial"])),
+            "select": lambda: self.select(message.get("trial")),
+            "unbrush": self._drawing.unbrush,
+        }
+        act = acts.get(str(message.get("do")))
+        if act is None:
+            return
+        try:
+            act()
+        except Exception:
+            # A sweep that ended a moment ago has nothing left to stop; the next tick shows it.
+            log.warning("%s could not be done", message, exc_info=True)
+        self._soon()
+
+    def release(self) -> None:
+        """Let the buttons work while the kernel is busy, called from what keeps it busy.
+
+        ipykernel 7.4 sends a widget's messages to the shell that published on it last: from a cell
+        that is the main shell, which is busy. Without that mark they come in on a subshell, as
+        they always do in 7.3 (``ipykernel.comm.comm._reply_subshell_for``).
+        """
+        for widget in (self.head, self.table, self.figure):
+            with contextlib.suppress(AttributeError):
+                widget.comm.__dict__.pop("_reply_subshell_id", None)
+
+    def __repr__(self) -> str:
+        return f"<Dashboard of {self.sweep.name!r}>"

@@ -1,0 +1,202 @@
+"""The live figure: one FigureWidget kept in step with snapshots, sending only what changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from nbtune.engine import Snapshot
+from nbtune.plots import curves, overview, parallel, theme
+from nbtune.plots.lines import CurveBook, Lines
+
+__all__ = ["Drawing"]
+
+SECONDS_A_POINT = 1 / 30_000
+"""The trace of finished curves is sent at most every this many seconds a point: a second for
+30,000, so that a browser draws in peace, and a server that buffers for a closed one stays small."""
+
+PARALLEL_SECONDS = 1.0
+
+_PARALLEL = len(curves.TRACES)
+
+
+class Drawing:
+    """Draws snapshots into ``figure``.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        What to draw first.
+    book : CurveBook
+        Has read the snapshot's trials, as before each `draw`.
+    on_select : callable
+        Called with a trial's number when its curve is clicked.
+    on_brush : callable
+        Called without arguments when the brushes change.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        book: CurveBook,
+        *,
+        on_select: Callable[[int], None],
+        on_brush: Callable[[], None],
+    ) -> None:
+        self._book = book
+        self._view = curves.CurveView(book)
+        scene = self._view.scene(snapshot)
+        self._parallel = parallel.scene(snapshot, book)
+        self._chosen_at = max(1, len(self._parallel.trials))
+        self._read_parallel = tuple(map(id, snapshot.trials))
+        self._drawn_finished = self._drawn_parallel = 0.0
+        self._dark = False
+        self._shown: dict[str, Lines] = {name: getattr(scene, name) for name in curves.TRACES}
+        self._label = scene.label_text
+        self._sent: dict[str, Any] = {
+            "xaxis.range": list(scene.x_range),
+            "yaxis.range": list(scene.y_range),
+        }
+        made = overview.assembled(scene, self._parallel, theme.LIGHT)
+        self.figure = go.FigureWidget(**made)
+        self.figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
+        self.figure.add_class("nbtune-figure")
+        self._on_select, self._on_brush = on_select, on_brush
+        for trace in self.figure.data[:_PARALLEL]:
+            trace.on_click(self._clicked)
+        self.figure.data[_PARALLEL].on_change(self._brushed, "dimensions")
+
+    def draw(
+        self, snapshot: Snapshot, *, selected: int | None, dark: bool, now: float, last: bool
+    ) -> None:
+        """Bring the figure up to a snapshot; `now` in seconds, `last` draws all without delay."""
+        scene = self._view.scene(snapshot, selected)
+        lines = self._lines(snapshot, now, last=last)
+        changed = lines is not None and lines.trials != self._parallel.trials
+        with self.figure.batch_update():
+            self._draw_curves(scene, now, last=last)
+            self._draw_axes(scene)
+            if lines is not None:
+                self._draw_parallel(lines)
+            if dark != self._dark:
+                self._draw_shades(dark)
+                self._dark = dark
+        if changed:
+            self._on_brush()
+
+    def brushed(self) -> list[int] | None:
+        """Return the numbers of the trials that all brushes let through, None without a brush."""
+        keep = np.ones(len(self._parallel.trials), dtype=bool)
+        dimensions = self.figure.data[_PARALLEL].dimensions
+        ranges = [dim.constraintrange for dim in dimensions]
+        if not any(ranges):
+            return None
+        for axis, chosen in zip(self._parallel.axes, ranges, strict=False):
+            if chosen:
+                spans = np.atleast_2d(np.asarray(chosen, dtype=np.float64))
+                within = [(axis.values >= low) & (axis.values <= high) for low, high in spans]
+                keep &= np.any(within, axis=0)
+        return [n for n, kept in zip(self._parallel.trials, keep, strict=True) if kept]
+
+    def unbrush(self) -> None:
+        """Take all brushes away."""
+        with self.figure.batch_update():
+            for dimension in self.figure.data[_PARALLEL].dimensions:
+                if dimension.constraintrange is not None:
+                    dimension.constraintrange = None
+        self._on_brush()
+
+    def _lines(
+        self, snapshot: Snapshot, now: float, *, last: bool
+    ) -> parallel.ParallelScene | None:
+        """Return the parallel coordinates when it is time to draw them again."""
+        if not last and now - self._drawn_parallel < PARALLEL_SECONDS:
+            return None
+        read = tuple(map(id, snapshot.trials))
+        if read == self._read_parallel:
+            return None
+        self._read_parallel, self._drawn_parallel = read, now
+        # Which dimensions matter is asked anew whenever there are twice as many trials: axes that
+        # change places while one reads them are worse than an axis too few.
+        paths = None
+        if len(self._parallel.trials) < 2 * self._chosen_at:
+            paths = [axis.path for axis in self._parallel.axes[:-1]]
+        else:
+            self._chosen_at = max(1, len(self._parallel.trials))
+        return parallel.scene(snapshot, self._book, paths)
+
+    def _draw_curves(self, scene: curves.CurveScene, now: float, *, last: bool) -> None:
+        hold = not last and now - self._drawn_finished < scene.finished.x.size * SECONDS_A_POINT
+        what = curves.hover(scene)
+        for index, name in enumerate(curves.TRACES):
+            lines: Lines = getattr(scene, name)
+            if (hold and name == "finished") or lines.same(self._shown[name]):
+                continue
+            if name == "finished":
+                self._drawn_finished = now
+            self._shown[name] = lines
+            trace = self.figure.data[index]
+            trace.x, trace.y, trace.customdata = lines.x, lines.y, lines.trial
+            if trace.hovertemplate != what:
+                trace.hovertemplate = what
+        if scene.label_text != self._label:
+            self._label = scene.label_text
+            self.figure.data[curves.TRACES.index("label")].text = [scene.label_text]
+
+    def _draw_axes(self, scene: curves.CurveScene) -> None:
+        layout = curves.axes(scene, overview.CURVES_SHARE)
+        for name in ("shapes", "annotations"):
+            self._set(name, layout[name])
+        for axis in ("xaxis", "yaxis"):
+            settings = layout[axis]
+            shape = "hv" if scene.by_trial else "linear"
+            self._set(f"{axis}.title.text", settings["title"]["text"])
+            self._set(f"{axis}.showticklabels", settings["showticklabels"])
+            self._set(f"{axis}.showgrid", settings["showgrid"])
+            zoomed = self._sent.get(f"{axis}.range") != _plain(self.figure.layout[axis].range)
+            if not zoomed:
+                self._set(f"{axis}.range", settings["range"])
+        self._set("xaxis.tickvals", layout["xaxis"]["tickvals"])
+        self._set("yaxis.type", layout["yaxis"]["type"])
+        best = self.figure.data[curves.TRACES.index("best")]
+        if best.line.shape != shape:
+            best.line.shape = shape
+
+    def _set(self, path: str, value: Any) -> None:
+        """Set a property of the layout, when it is not what was sent last."""
+        if self._sent.get(path) != value:
+            self._sent[path] = value
+            self.figure.layout[path] = value
+
+    def _draw_parallel(self, lines: parallel.ParallelScene) -> None:
+        trace = self.figure.data[_PARALLEL]
+        if [a.path for a in lines.axes] != [a.path for a in self._parallel.axes]:
+            trace.dimensions = [parallel.dimension(axis) for axis in lines.axes]
+        else:
+            for dimension, axis in zip(trace.dimensions, lines.axes, strict=True):
+                made = parallel.dimension(axis)
+                dimension.values = made["values"]
+                if _plain(dimension.range) != made["range"]:
+                    dimension.range, dimension.tickvals = made["range"], made["tickvals"]
+                if dimension.ticktext is None or list(dimension.ticktext) != made["ticktext"]:
+                    dimension.ticktext = made["ticktext"]
+        trace.line.color = parallel.colours(lines)
+        self._parallel = lines
+
+    def _draw_shades(self, dark: bool) -> None:
+        shades = theme.DARK if dark else theme.LIGHT
+        trace = self.figure.data[_PARALLEL]
+        trace.line.colorscale = shades.colorscale()
+        trace.unselected.line.color = shades.brushed_out
+
+    def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
+        if points.point_inds and trace.customdata is not None:
+            self._on_select(int(trace.customdata[points.point_inds[0]]))
+
+    def _brushed(self, *_: Any) -> None:
+        self._on_brush()
+
+
+def _plain(values: Any) -> list[Any]:
+    return list(values) if values is not None else []

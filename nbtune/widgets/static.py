@@ -1,0 +1,219 @@
+"""What stays in the notebook when a sweep has ended: three outputs that need no kernel.
+
+A trusted notebook without widget state shows "model not found" for a widget and hides whatever else
+is in its bundle: these three stand in the widget's place and never beside it.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import plotly.io
+
+from nbtune.engine import Snapshot
+from nbtune.plots import curves, overview, parallel, theme
+from nbtune.plots.lines import CurveBook
+from nbtune.plots.words import plural
+from nbtune.trial import Failure
+from nbtune.widgets import content, svg
+
+__all__ = ["Bundle", "Twin"]
+
+Bundle = dict[str, Any]
+"""A MIME type to its data: one output."""
+
+ROWS = 20
+SVG_POINTS = 8_000
+
+_TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"
+_QUIET = "color:var(--jp-ui-font-color2, var(--vscode-descriptionForeground, #6b7178))"
+_FONT = (
+    "font-family:var(--jp-ui-font-family, var(--vscode-font-family, system-ui, sans-serif));"
+    "font-size:13px;line-height:1.45;font-variant-numeric:tabular-nums"
+)
+_LINE = "1px solid rgba(128,134,140,0.25)"
+
+
+class Twin:
+    """A sweep as it stood, without a widget; ``str()`` is its text.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._book = CurveBook(snapshot.goal.metric)
+        self._book.read(snapshot.trials)
+        order = content.ranked(snapshot, self._book)
+        self._head = content.head(snapshot)
+        self._best = content.best(snapshot)
+        self._table = content.table(snapshot, order[:ROWS])
+        self._left_out = len(order) - len(order[:ROWS])
+
+    def bundles(self) -> list[Bundle]:
+        """Return the outputs, top to bottom: summary, figure, table."""
+        return [self.summary(), self.figure(), self.table()]
+
+    def summary(self) -> Bundle:
+        """Return name, reason, best value and params, counts."""
+        return {"text/html": _summary_html(self), "text/plain": self._summary_text()}
+
+    def figure(self) -> Bundle:
+        """Return both views: for Plotly, as an SVG, and as a line of text."""
+        scene = curves.CurveView(self._book).scene(self._snapshot)
+        thin = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
+        lines = parallel.scene(self._snapshot, self._book)
+        made = overview.assembled(scene, lines, theme.ANY)
+        return {
+            "application/vnd.plotly.v1+json": {
+                **json.loads(plotly.io.to_json(made, validate=False)),
+                "config": {"displayModeBar": False, "displaylogo": False, "responsive": True},
+            },
+            "text/html": f'<div style="color:{_TEXT};{_FONT}">{svg.drawing(thin, lines)}</div>',
+            "text/plain": f"[learning curves and parallel coordinates of {self._snapshot.name}]",
+        }
+
+    def table(self) -> Bundle:
+        """Return the best trials with status and reason, and every different failure once."""
+        html = f'<div style="color:{_TEXT};{_FONT};overflow-x:auto">{_table_html(self)}</div>'
+        return {"text/html": html, "text/plain": self._table_text()}
+
+    def _summary_text(self) -> str:
+        head, best = self._head, self._best
+        state = " · ".join(filter(None, [head["state"], head["why"], head["plan"]]))
+        lines = [f"{head['name']}: {state}", head["progress"]]
+        if best["value"]:
+            lines.append(f"best {best['value']} ({best['line']})")
+            lines += [f"  {name} = {value}" for name, value in best["params"]]
+        lines.append(", ".join(words for _, words in head["counts"]) or "no trials")
+        if head["alert"]:
+            lines += [head["alert"]["title"] + ": " + head["alert"]["message"]]
+        return "\n".join(lines)
+
+    def _table_text(self) -> str:
+        table = self._table
+        rows = [["trial", table["metric"], *table["names"], "status", "reason"]]
+        rows += [[str(n), value, *cells, s, why] for n, value, cells, s, why in table["rows"]]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        right = [True, True, *table["numeric"], False, False]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if is_right else cell.ljust(width)
+                for cell, width, is_right in zip(row, widths, right, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, *self._more()])
+
+    def _more(self) -> list[str]:
+        if not self._left_out:
+            return []
+        return [f"{plural(self._left_out, 'more trial')} in {self._snapshot.name}.trials"]
+
+    def __str__(self) -> str:
+        return f"{self._summary_text()}\n\n{self._table_text()}"
+
+    __repr__ = __str__
+
+
+def _cell(tag: str, text: str, style: str) -> str:
+    return f'<{tag} style="padding:3px 10px;border:0;background:none;{style}">{text}</{tag}>'
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f'<tr style="background:none;border-bottom:{_LINE}">{"".join(cells)}</tr>'
+
+
+def _rows(rows: Iterable[str]) -> str:
+    style = "border-collapse:collapse;border:0;margin:0;font-size:12.5px"
+    return f'<table style="{style}">{"".join(rows)}</table>'
+
+
+def _summary_html(twin: Twin) -> str:
+    head, best = twin._head, twin._best
+    state = " · ".join(escape(t) for t in (head["state"], head["why"], head["plan"]) if t)
+    counts = " · ".join(escape(words) for _, words in head["counts"])
+    parts = [
+        f'<div><b style="font-size:15px">{escape(head["name"])}</b> '
+        f'<span style="{_QUIET}">{state}</span></div>',
+        f'<div style="{_QUIET}">{escape(head["progress"])}{" · " * bool(counts)}{counts}</div>',
+    ]
+    if head["alert"]:
+        parts.append(_failure_html(head["alert"]))
+    if best["value"]:
+        parts.append(
+            f'<div style="margin-top:10px;font-size:11px;letter-spacing:0.06em;{_QUIET}">BEST</div>'
+            f'<div style="color:{theme.BEST};font-size:34px;font-weight:650;line-height:1.1">'
+            f"{escape(best['value'])}</div>"
+            f'<div style="{_QUIET};margin-bottom:6px">{escape(best["line"])}</div>'
+        )
+        left = "text-align:left;padding-left:0;padding-right:22px;"
+        names = [
+            _cell("th", escape(n), f"{left}font-weight:400;{_QUIET}") for n, _ in best["params"]
+        ]
+        values = [_cell("td", escape(v), f"{left}font-size:14px") for _, v in best["params"]]
+        rows = [f'<tr style="background:none">{"".join(c)}</tr>' for c in (names, values)]
+        parts.append(f'<div style="overflow-x:auto">{_rows(rows)}</div>')
+    return f'<div style="color:{_TEXT};{_FONT}">{"".join(parts)}</div>'
+
+
+def _failure_html(alert: dict[str, str]) -> str:
+    trace = f'<pre style="font-size:12px;overflow:auto">{escape(alert["traceback"])}</pre>'
+    return (
+        f'<div style="margin-top:8px;padding:6px 12px;border-left:3px solid {theme.FAILED}">'
+        f'<b>{escape(alert["title"])}</b><br><span style="color:{theme.FAILED}">'
+        f"{escape(alert['message'])}</span>{trace if alert['traceback'] else ''}</div>"
+    )
+
+
+def _table_html(twin: Twin) -> str:
+    table = twin._table
+    sides = ["right", "right", *("right" if n else "left" for n in table["numeric"])]
+    sides += ["left", "left"]
+    names = ["trial", table["metric"], *table["names"], "status", "reason"]
+    header = _row(
+        _cell("th", escape(name), f"text-align:{side};font-weight:400;white-space:nowrap;{_QUIET}")
+        for name, side in zip(names, sides, strict=True)
+    )
+    rows = [header]
+    for number, value, cells, status, why in table["rows"]:
+        colour = f";color:{theme.BEST}" if number == table["best"] else ""
+        shown = [
+            _cell("td", str(number), "text-align:right"),
+            _cell("td", f"<b>{escape(value)}</b>", f"text-align:right{colour}"),
+            *(
+                _cell("td", escape(cell), f"text-align:{side};white-space:nowrap")
+                for cell, side in zip(cells, sides[2:], strict=False)
+            ),
+            _cell("td", status, "text-align:left;" + _status_style(status)),
+            _cell("td", escape(why), f"text-align:left;{_QUIET}"),
+        ]
+        rows.append(_row(shown))
+    more = "".join(
+        f'<div style="{_QUIET};padding:4px 10px">{escape(t)}</div>' for t in twin._more()
+    )
+    return _rows(rows) + more + "".join(_failures_html(twin._snapshot))
+
+
+def _status_style(status: str) -> str:
+    return f"color:{theme.FAILED}" if status == "failed" else _QUIET if status == "stopped" else ""
+
+
+def _failures_html(snapshot: Snapshot) -> Sequence[str]:
+    """Return each different failure once, closed, with the trials that it struck."""
+    struck: dict[tuple[str, str], tuple[Failure, list[int]]] = {}
+    for trial in snapshot.trials:
+        if trial.failure is not None:
+            key = (trial.failure.type, trial.failure.message)
+            struck.setdefault(key, (trial.failure, []))[1].append(trial.number)
+    return [
+        f'<details style="padding:4px 10px"><summary style="color:{theme.FAILED};cursor:pointer">'
+        f"{plural(len(numbers), 'trial')} failed: {escape(content.worded(failure))} "
+        f'<span style="{_QUIET}">({", ".join(map(str, numbers[:8]))}{"…" * (len(numbers) > 8)})'
+        f'</span></summary><pre style="font-size:12px;overflow:auto">'
+        f"{escape(failure.traceback.rstrip())}</pre></details>"
+        for failure, numbers in list(struck.values())[:5]
+    ]
