@@ -96,7 +96,7 @@ def budget_of(**limits: object) -> Budget:
         kind: Any = int if whole else (int, float)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[operator]
+        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
             wanted = "a whole number from 1" if whole else "a positive number of seconds"
             raise SpecError(f"{name}={value!r}: give {wanted}", name)
     return Budget(**limits)  # type: ignore[arg-type]

@@ -25,7 +25,8 @@ def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
-    rows, names = [], {}
+    rows: list[dict[str, object]] = []
+    names: dict[str, None] = {}
     for trial in trials:
         row: dict[str, object] = {"status": trial.status.value, "reason": trial.reason}
         row |= {f"params.{name}": value for name, value in space.flatten(trial.params).items()}

@@ -448,7 +448,7 @@ class Sweep(Results):
         given = {"trials": trials, "time_limit": time_limit}
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
-            checked = budget_of(**changes)  # type: ignore[arg-type]
+            checked = budget_of(**changes)
             budget = replace(
                 definition.budget, **{name: getattr(checked, name) for name in changes}
             )

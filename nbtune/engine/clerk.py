@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from nbtune.engine.ledger import Run
@@ -36,13 +36,15 @@ class Clerk:
         self._views: list[Trial] = []
         self._due: float | None = None
         self._connection: sqlite3.Connection | None = None
+        self.trouble = ""
+        """Why the last write failed, empty when it did not."""
 
     def open(self) -> None:
         """Connect to the store, in the thread that will write."""
         self._connection = self._store.connect()
 
     def close(self) -> None:
-        """Write everything, however long the disk stays full, and disconnect."""
+        """Disconnect; what could not be written is lost."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -98,16 +100,13 @@ class Clerk:
         try:
             self._store.write(self._connection, self._row.id, batch)
         except sqlite3.Error as error:
-            logger.warning("the store cannot be written: %s; trying again", error)
+            if not self.trouble:
+                logger.warning("the store cannot be written: %s; trying again", error)
+            self.trouble = f"the store cannot be written ({error}), trying again"
             self._due = time.monotonic() + RETRY_SECONDS
             return False
-        self._batch, self._dirty, self._due = Batch(), {}, None
+        self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
         return True
-
-    def flush_for_good(self, flush: Callable[[], bool]) -> None:
-        """Call `flush` until it succeeds."""
-        while not flush():
-            time.sleep(RETRY_SECONDS)
 
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial as it stands; only those that changed are made anew."""

@@ -6,6 +6,7 @@ events to its inbox. It knows interfaces, no concrete searcher, scheduler or wor
 
 import logging
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ FLOOD = 256
 class _Command:
     """Something a person asks for: runs on the engine's thread."""
 
-    act: Callable[[], None]
+    act: Callable[[], object]
 
 
 class Engine:
@@ -170,7 +171,8 @@ class Engine:
                 self._step()
             self._workers.close()
             self._status = self._final
-            self._clerk.flush_for_good(self._flush)
+            while not self._flush():  # a full disk: the last rows matter too
+                time.sleep(HEARTBEAT_SECONDS)
         except Exception as error:
             logger.exception("the sweep's thread failed")
             self._status, self._reason = SweepStatus.FAILED, f"{type(error).__name__}: {error}"
@@ -222,7 +224,8 @@ class Engine:
 
     def _time_left(self) -> list[float]:
         """Return the seconds left by each limit of time on the sweep."""
-        budget, left = self._ledger.budget, []
+        budget = self._ledger.budget
+        left: list[float] = []
         if self._status is SweepStatus.STOPPING:
             return left
         if budget.time_limit is not None:
@@ -453,13 +456,14 @@ class Engine:
     # --- writing down
 
     def _flush(self) -> bool:
-        self._publish()
-        return self._clerk.flush(
+        written = self._clerk.flush(
             status=self._status.value,
             reason=self._reason,
             elapsed=self._elapsed(),
             failure=self._failure,
         )
+        self._publish()
+        return written
 
     def _publish(self) -> None:
         best, elapsed = self._ledger.best, self._elapsed()
@@ -468,7 +472,7 @@ class Engine:
         self._snapshot = Snapshot(
             name=self._row.name,
             status=self._status,
-            reason=self._reason,
+            reason=self._clerk.trouble or self._reason,
             goal=self._goal,
             step_name=self._job.step_name,
             space=self._space,
