@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,6 +172,7 @@ class Sweep(Results):
         self._lock: Lock | None = None
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored: tuple[float, Snapshot] | None = None
+        self._selected: list[int] | None = None
         self._guard = threading.RLock()
 
     @classmethod
@@ -577,6 +578,17 @@ class Sweep(Results):
         )
 
     # --- what follows
+
+    @property
+    def selected(self) -> "pd.DataFrame":
+        """The trials brushed in the dashboard, as in ``trials``; all of them without a brush."""
+        trials = self.snapshot().trials
+        numbers = range(len(trials)) if self._selected is None else self._selected
+        return self.trials.loc[[number for number in numbers if number < len(trials)]]
+
+    @selected.setter
+    def selected(self, numbers: Sequence[int] | None) -> None:
+        self._selected = None if numbers is None else sorted(numbers)
 
     def rerun(self, params: Params | None = None) -> Any:
         """Run the objective here, once, outside the search; reports are shown, not stored.

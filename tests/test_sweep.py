@@ -343,6 +343,15 @@ def test_a_sweep_that_has_not_started_cannot_be_stopped():
         sweep().stop()
 
 
+def test_selected_is_what_was_brushed_and_everything_without_a_brush():
+    done = sweep().run()
+    assert len(done.selected) == 6
+
+    done.selected = [4, 2]
+
+    assert list(done.selected.index) == [2, 4]
+
+
 def test_apply_puts_the_best_params_into_a_namespace():
     namespace = {}
 
