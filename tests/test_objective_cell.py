@@ -199,6 +199,15 @@ def test_syntax_error_has_file_line_and_text_of_the_cell(source):
     assert (error.filename, error.lineno, error.text.strip()) == ("Cell In[3]", 4, last.strip())
 
 
+def test_text_of_the_running_cell_is_what_ipython_will_show():
+    import linecache
+
+    with pytest.raises(SyntaxError):
+        cell("a: Int(1, 2)\nx = (1,")
+
+    assert linecache.getline("Cell In[3]", 3) == "x = (1,"
+
+
 # --- module semantics
 
 
@@ -318,10 +327,11 @@ def test_only_what_the_cell_uses_is_sent():
 
 
 def test_what_ipython_put_in_the_place_of_builtins_is_not_sent():
-    class Fake:
-        __module__ = "IPython.core.autocall"
+    from IPython.core.autocall import ExitAutocall
+    from IPython.core.interactiveshell import _modified_open
+    from IPython.display import display
 
-    namespace = {"open": Fake(), "exit": Fake(), "display": Fake()}
+    namespace = {"exit": ExitAutocall(), "open": _modified_open, "display": display}
 
     assert variables(cell("lr: Real(0, 1)\nopen, exit, display", namespace)) == set()
 

@@ -131,8 +131,10 @@ def from_cell(
     SpaceError
         When a domain contradicts itself, or a default is outside it.
     """
-    tree = parse(source, filename=filename, first_line=first_line, transform=transform)
     lines = ["\n"] * (first_line - 1) + source.splitlines(keepends=True)
+    # IPython shows the text of a SyntaxError as linecache has it, which may be an older cell's.
+    Sources(lines={filename: lines}, titles={}).install()
+    tree = parse(source, filename=filename, first_line=first_line, transform=transform)
     _compiled(tree, filename, lines)
     found = declarations(tree, namespace)
     code = _compiled(_with_result(found.tree), filename, lines)
@@ -185,8 +187,11 @@ def _variables(names: list[str], namespace: Mapping[str, Any]) -> dict[str, Any]
 
 def _is_ipythons(name: str, value: Any) -> bool:
     """Whether IPython has put `value` in the place of a builtin; a worker does without IPython."""
-    home = getattr(value, "__module__", None) or type(value).__module__
-    return home.partition(".")[0] == "IPython" and (hasattr(builtins, name) or name == "display")
+    if not (hasattr(builtins, name) or name == "display"):
+        return False
+    # IPython 9 gives its `open` the module of the builtin; its globals tell.
+    home = getattr(value, "__globals__", {}).get("__name__") or type(value).__module__
+    return str(home).partition(".")[0] == "IPython"
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _LOADS = {
 _STORES = {"STORE_NAME", "STORE_GLOBAL"}
 _IMPLICIT = {"__name__", "__annotations__", "__conditional_annotations__"}  # every module's own
 _LONGEST_CONTAINER = 1000
+_MOST_VALUES = 20_000  # looked through for code; nested lists of data hold none
 
 
 def names_used(code: types.CodeType, bound: set[str] | None = None) -> Iterator[str]:
@@ -219,7 +220,7 @@ def sources_of(
 def _functions_reached(values: Iterable[Any]) -> Iterator[types.FunctionType]:
     waiting = list(values)
     seen: dict[int, Any] = {}  # keeps what it names alive, so that no id comes twice
-    while waiting:
+    while waiting and len(seen) < _MOST_VALUES:
         value = waiting.pop()
         if id(value) in seen:
             continue
