@@ -219,3 +219,18 @@ def test_loading_without_arrays_takes_well_under_a_millisecond(path):
     best = min(timeit.repeat(payload.load, number=100, repeat=5)) / 100
 
     assert best < 1e-3  # 6 us when quiet
+
+
+def test_worker_that_runs_a_cell_without_arrays_imports_no_numpy(path):
+    call = from_cell("lr: Real(0, 1)\nreport(a=lr)", {}, filename="Cell In[1]").call
+    write_payload(call, path)
+    code = f"""
+import sys
+from nbtune.objective.payload import Payload
+Payload({str(path)!r}).load()(dict(lr=0.5))
+sys.stdout.write(str("numpy" in sys.modules))
+"""
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "a 0.5\nFalse"

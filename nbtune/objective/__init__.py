@@ -1,9 +1,32 @@
-"""What is tuned, a function or a cell, made callable on a worker."""
+"""What is tuned, a function or a cell, made callable on a worker.
 
-from nbtune.objective.base import Objective
-from nbtune.objective.cell import from_cell
-from nbtune.objective.function import from_function, tunable
-from nbtune.objective.payload import Payload
-from nbtune.objective.payload import write as write_payload
+Names are imported at first use: a worker needs the payload, and no space.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbtune.objective.base import Objective
+    from nbtune.objective.cell import from_cell
+    from nbtune.objective.function import from_function, tunable
+    from nbtune.objective.payload import Payload
+    from nbtune.objective.payload import write as write_payload
 
 __all__ = ["Objective", "Payload", "from_cell", "from_function", "tunable", "write_payload"]
+
+_HOME = {
+    "Objective": ("base", "Objective"),
+    "Payload": ("payload", "Payload"),
+    "from_cell": ("cell", "from_cell"),
+    "from_function": ("function", "from_function"),
+    "tunable": ("function", "tunable"),
+    "write_payload": ("payload", "write"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)

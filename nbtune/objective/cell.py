@@ -2,94 +2,19 @@
 
 import ast
 import builtins
-import inspect
-import numbers
-import sys
 import types
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbtune.objective.annotations import public_names
-from nbtune.objective.base import Call, Objective, Sources, Title, finish, fixed_max_t
-from nbtune.objective.declarations import PARAMS, declarations
-from nbtune.objective.names import free_names, sources_of
-from nbtune.objective.payload import duplicate
+from nbtune.objective.base import Objective, fixed_max_t
+from nbtune.objective.call import RESULT, CellCall, Sources
+from nbtune.objective.declarations import declarations
+from nbtune.objective.names import Title, free_names, sources_of
 from nbtune.objective.syntax import parse
-from nbtune.trial import Params
 
-__all__ = ["CellCall", "from_cell"]
-
-_RESULT = "__nbtune_result__"
-
-
-class CellCall(Call):
-    """Runs a cell's code in globals of its own.
-
-    Parameters
-    ----------
-    code : types.CodeType
-        The cell, its dimensions taken from `PARAMS`.
-    variables : dict
-        The notebook's variables that it uses.
-    sources : Sources
-    namespace : dict
-        The notebook's; only its identity counts: functions defined in it get the cell's globals.
-    """
-
-    advice = "Create it inside the cell."
-
-    def __init__(
-        self,
-        code: types.CodeType,
-        variables: Mapping[str, Any],
-        sources: Sources,
-        namespace: Mapping[str, Any],
-    ) -> None:
-        self.sources = sources
-        self._code = code
-        self._globals = {"__name__": "__main__", "display": display, **variables}
-        self._variables = variables
-        self._namespace: Mapping[str, Any] | None = namespace
-        self._fresh = False
-
-    def __call__(self, params: Params) -> Any:
-        """Run the cell once; return the value of its last expression if it is a metric, or more.
-
-        Returns
-        -------
-        number, dict of str to number, or None
-            None when the cell ends in anything else.
-        """
-        if not self._fresh:
-            return (self.renew or self._duplicate)()(params)
-        self._fresh = False
-        self.sources.install()
-        self._globals[PARAMS] = params
-        running = eval(self._code, self._globals)
-        if inspect.iscoroutine(running):
-            finish(running)
-        return _metrics(self._globals.get(_RESULT))
-
-    def parts(self) -> Mapping[str, Any]:
-        """Return the notebook's variables that the cell uses."""
-        return self._variables
-
-    def shared_globals(self) -> dict[int, dict[str, Any]]:
-        """Return the cell's globals, in place of the notebook's namespace."""
-        return {} if self._namespace is None else {id(self._namespace): self._globals}
-
-    def _duplicate(self) -> Callable[[Params], Any]:
-        return duplicate(self)
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        return self._code, self._globals, self.sources
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._code, self._globals, self.sources = state
-        self._variables = self._globals
-        self._namespace = None
-        self._fresh = True
+__all__ = ["from_cell"]
 
 
 def from_cell(
@@ -167,7 +92,7 @@ def _with_result(tree: ast.Module) -> ast.Module:
     """Keep the value of a last expression, as the notebook would show it."""
     *body, last = tree.body
     if isinstance(last, ast.Expr):
-        target = ast.Name(_RESULT, ast.Store())
+        target = ast.Name(RESULT, ast.Store())
         last = ast.copy_location(ast.Assign([ast.copy_location(target, last)], last.value), last)
     return ast.Module([*body, last], type_ignores=[])
 
@@ -203,27 +128,3 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
             value = node.value.value if isinstance(node.value, ast.Constant) else None
             found.update({each.id: value for each in targets if isinstance(each, ast.Name)})
     return found
-
-
-def display(*objects: Any, **_options: Any) -> None:
-    """Write what a cell displays to its trial's log."""
-    for each in objects:
-        sys.stdout.write(f"{each!r}\n")
-
-
-def _metrics(value: Any) -> Any:
-    """Return a number, or a dict of numbers by names, as plain Python; None for all else."""
-    if not isinstance(value, Mapping):
-        return _number(value)
-    metrics = {name: _number(item) for name, item in value.items() if isinstance(name, str)}
-    whole = len(metrics) == len(value) and None not in metrics.values()
-    return metrics if metrics and whole else None
-
-
-def _number(value: Any) -> int | float | None:
-    """Return a number, NumPy's and PyTorch's included, as plain Python; None for all else."""
-    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    return value if isinstance(value, int) else float(value)

@@ -7,13 +7,11 @@ from typing import Any
 
 from nbtune.exceptions import ObjectiveError, SpaceError
 from nbtune.objective.annotations import EXAMPLE, calls_domain, domain_named_in, public_names
+from nbtune.objective.call import PARAMS
 from nbtune.objective.names import names_used
 from nbtune.space import Domain, Space
 
-__all__ = ["PARAMS", "Declarations", "declarations"]
-
-PARAMS = "__nbtune_params__"
-"""The global of a running cell that holds its params."""
+__all__ = ["Declarations", "declarations"]
 
 _COMPUTED = object()  # stands for a value that only a run of the cell knows
 

@@ -17,41 +17,17 @@ from nbtune.objective.annotations import (
     domain_named_in,
     public_names,
 )
-from nbtune.objective.base import Call, Objective, Sources, Title, finish, fixed_max_t
-from nbtune.objective.names import closure, sources_of
+from nbtune.objective.base import Objective, fixed_max_t
+from nbtune.objective.call import FunctionCall
+from nbtune.objective.names import Title, closure, sources_of
 from nbtune.space import Domain, Space
-from nbtune.trial import Params
 
-__all__ = ["FunctionCall", "from_function", "tunable"]
+__all__ = ["from_function", "tunable"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DECLARED = "__nbtune_space__"
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-
-
-class FunctionCall(Call):
-    """Calls a function with params as keywords."""
-
-    advice = "Create it inside the function, or give the function what it takes to create it."
-
-    def __init__(self, function: Callable[..., Any], name: str, sources: Sources) -> None:
-        self.function = function
-        self.name = name
-        self.sources = sources
-
-    def __call__(self, params: Params) -> Any:
-        """Run one trial and return what the function returns, or what its coroutine does."""
-        self.sources.install()
-        returned = self.function(**params)
-        return finish(returned) if inspect.iscoroutine(returned) else returned
-
-    def parts(self) -> Mapping[str, Any]:
-        """Return the function by its name."""
-        return {self.name: self.function}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.function, self.name, self.sources)
 
 
 def tunable(*misused: Any, **declared: Any) -> Callable[[F], F]:

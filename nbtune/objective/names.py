@@ -10,13 +10,16 @@ import functools
 import linecache
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from nbtune.objective.base import Sources, Title
+from nbtune.objective.call import Sources
 
-__all__ = ["closure", "free_names", "names_used", "references", "sources_of"]
+__all__ = ["Title", "closure", "free_names", "names_used", "references", "sources_of"]
+
+Title: TypeAlias = Callable[[str], str | None]
+"""Gives the name that the user knows a file of code by, None where it has no other."""
 
 _LOADS = {
     "LOAD_NAME",

@@ -19,7 +19,7 @@ from typing import IO, Any, TypeAlias
 import cloudpickle
 
 from nbtune.exceptions import ObjectiveError, StoreError
-from nbtune.objective.base import Call
+from nbtune.objective.call import Call
 from nbtune.objective.culprit import explain
 from nbtune.trial import Params
 
