@@ -32,13 +32,14 @@ from nbtune.exceptions import (
     TrialError,
 )
 from nbtune.objective import Objective, Payload, from_function, write_payload
-from nbtune.results import Results, ranked
+from nbtune.results import Results
 from nbtune.schedulers import Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
 from nbtune.space import Space
 from nbtune.store import Lock, Store, SweepRow
+from nbtune.stored import stored_history, stored_snapshot, stored_status
 from nbtune.trial import Goal, Params, Trial
 from nbtune.workers import Workers
 from nbtune.workers.base import Job
@@ -435,7 +436,7 @@ class Sweep(Results):
             lock.close()
             self._redefine(objective, trials=trials, time_limit=time_limit)
             self._row = self._store.sweep(self._name)
-            self._launch(history=self._history())
+            self._launch(history=stored_history(self._store, self._row, self._definition))
         return self
 
     def _redefine(
@@ -473,15 +474,6 @@ class Sweep(Results):
                 source=definition.source,
                 definition=cloudpickle.dumps(definition),
             )
-
-    def _history(self) -> list[tuple[Trial, str]]:
-        if self._row is None:
-            return []
-        space = self._definition.space
-        return [
-            (replace(trial, params=space.from_json(params)), origin)
-            for trial, params, origin in self._store.trials(self._row)
-        ]
 
     def enqueue(self, params: Params) -> None:
         """Try these params before the next suggestion; those left out take their defaults."""
@@ -545,37 +537,13 @@ class Sweep(Results):
         if self._engine is not None:
             return self._engine.snapshot
         if self._stored is None or time.monotonic() - self._stored[0] > 1:
-            self._stored = time.monotonic(), self._read_snapshot()
+            self._stored = time.monotonic(), self._read()
         return self._stored[1]
 
-    def _read_snapshot(self) -> Snapshot:
-        definition = self._definition
-        status, reason, elapsed, failure = SweepStatus.PENDING, "", 0.0, None
-        trials: tuple[Trial, ...] = ()
+    def _read(self) -> Snapshot:
         if self._row is not None:
-            self._row = row = self._store.sweep(self._name)
-            trials = tuple(trial for trial, _ in self._history())
-            status, reason = _stored_status(row, owned=self._store.owned(self._name))
-            elapsed, failure = row.elapsed, row.failure
-        best = ranked(trials, definition.goal)[:1]
-        return Snapshot(
-            name=self._name,
-            status=status,
-            reason=reason,
-            goal=definition.goal,
-            step_name=definition.step,
-            space=definition.space,
-            trials=trials,
-            best=best[0] if best else None,
-            elapsed=elapsed,
-            remaining=None,
-            trial_limit=definition.budget.trials,
-            time_limit=definition.budget.time_limit,
-            plan=definition.plan,
-            rungs=tuple(self._definition.setup_parts()[1].rungs()),
-            failure=failure,
-            version=0,
-        )
+            self._row = self._store.sweep(self._name)
+        return stored_snapshot(self._store, self._name, self._row, self._definition)
 
     # --- what follows
 
@@ -642,13 +610,6 @@ class Sweep(Results):
         return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{best}>"
 
 
-def _stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
-    status = SweepStatus(row.status)
-    if status.ended or owned:
-        return status, row.reason
-    return SweepStatus.INTERRUPTED, "its process ended; .resume() goes on"
-
-
 def load(name: str, store: Path | str | None = None) -> Sweep:
     """Return a stored sweep: its results, and ``resume()``.
 
@@ -675,7 +636,7 @@ def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
     rows = []
     for row in home.sweeps():
         live = (home.path, row.name) in _running
-        status, reason = _stored_status(row, owned=live or home.owned(row.name))
+        status, reason = stored_status(row, owned=live or home.owned(row.name))
         count = counts.get(row.name, {})
         rows.append(
             {
