@@ -54,7 +54,9 @@ class LabServer:
         self.root.mkdir()
         config = self.folder / "config"
         # The offer to read news covers a corner of the page.
-        announcements = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+        announcements = {
+            "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}
+        }
         (config / "labconfig").mkdir(parents=True)
         (config / "labconfig" / "page_config.json").write_text(json.dumps(announcements))
         places = {
