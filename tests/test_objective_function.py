@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import threading
 from typing import Annotated
 
 import pytest
@@ -279,3 +280,14 @@ def test_function_of_an_importable_module_travels_by_reference(tmp_path):
     write_payload(from_function(json.dumps, {"obj": Real(0, 1)}).call, tmp_path / "payload")
 
     assert (tmp_path / "payload").stat().st_size < 500
+
+
+def test_variable_of_a_nested_function_that_cannot_be_sent_is_named(tmp_path):
+    gate = threading.Lock()
+
+    def locked(lr: LR):
+        with gate:
+            return lr
+
+    with pytest.raises(ObjectiveError, match=r"'gate', which locked uses, is a _thread.lock"):
+        write_payload(from_function(locked).call, tmp_path / "payload")

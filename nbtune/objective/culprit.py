@@ -52,6 +52,7 @@ class _Search:
             why = self._why_not(inner)
             if why is not None:
                 by = getattr(value, "__qualname__", "") if label.isidentifier() else user
+                by = by.rpartition("<locals>.")[2]
                 return self.follow(_joined(name, label), inner, why, by)
         used = f", which {user} uses," if user else ""
         return (

@@ -30,6 +30,7 @@ _LOADS = {
 }
 _STORES = {"STORE_NAME", "STORE_GLOBAL"}
 _IMPLICIT = {"__name__", "__annotations__", "__conditional_annotations__"}  # every module's own
+_PYTHON_CLASS = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the interpreter's own
 _LONGEST_CONTAINER = 1000
 _MOST_VALUES = 20_000  # looked through for code; nested lists of data hold none
 
@@ -193,9 +194,16 @@ def _plain_member(member: Any) -> Any:
 
 
 def _sent_by_value(value: Any) -> bool:
-    """Whether a function or class is sent with its code: it is in no module to import."""
+    """Whether a function or class is sent with its code: importing its module does not give it."""
+    if isinstance(value, type) and not value.__flags__ & _PYTHON_CLASS:
+        return False
     module = getattr(value, "__module__", None)
-    return module in (None, "__main__") or module not in sys.modules
+    if module in (None, "__main__") or module not in sys.modules:
+        return True
+    found: Any = sys.modules[module]
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is not value
 
 
 def sources_of(
