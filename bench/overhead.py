@@ -298,8 +298,11 @@ def main():
         for system in systems:
             rows[system].append(measure(options.what, system, n))
     names = list(dict.fromkeys(name for row in rows.values() for name in row[0]))
-    print(f"| {options.what}, median of {options.reps} (load {os.getloadavg()[0]:.1f}) | "
-          + " | ".join(names) + " |")
+    print(
+        f"| {options.what}, median of {options.reps} (load {os.getloadavg()[0]:.1f}) | "
+        + " | ".join(names)
+        + " |"
+    )
     print("|---" * (len(names) + 1) + "|")
     for system, results in rows.items():
         cells = [
