@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbtune.objective.call import finish
 from nbtune.space import Constant, Space
 from nbtune.trial import Params
 
-__all__ = ["Objective", "fixed_max_t"]
+__all__ = ["Objective", "finish", "fixed_max_t"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from nbtune.trial import Params
 
-__all__ = ["PARAMS", "RESULT", "Call", "CellCall", "FunctionCall", "Sources", "display"]
+__all__ = ["PARAMS", "RESULT", "Call", "CellCall", "FunctionCall", "Sources", "display", "finish"]
 
 PARAMS = "__nbtune_params__"
 """The global of a running cell that holds its params."""
@@ -83,7 +83,7 @@ class FunctionCall(Call):
         """Run one trial and return what the function returns, or what its coroutine does."""
         self.sources.install()
         returned = self.function(**params)
-        return _finish(returned) if inspect.iscoroutine(returned) else returned
+        return finish(returned) if inspect.iscoroutine(returned) else returned
 
     def parts(self) -> Mapping[str, Any]:
         """Return the function by its name."""
@@ -138,7 +138,7 @@ class CellCall(Call):
         self._globals[PARAMS] = params
         running = eval(self._code, self._globals)
         if inspect.iscoroutine(running):
-            _finish(running)
+            finish(running)
         return _metrics(self._globals.get(RESULT))
 
     def parts(self) -> Mapping[str, Any]:
@@ -167,7 +167,7 @@ class CellCall(Call):
         self._fresh = True
 
 
-def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine to its end, also from inside a running event loop, and return its result."""
     import asyncio  # noqa: PLC0415 - most trials do without it
 
