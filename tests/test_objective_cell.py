@@ -65,7 +65,7 @@ def test_annotation_may_be_spelt_in_many_ways(annotation):
         p: {annotation} = 0.5
         """
 
-    assert cell(source, notebook("from nbtune import Real; unit = Real(0, 1)")).space.n_dims == 1
+    assert cell(source, notebook("import nbtune; unit = nbtune.Real(0, 1)")).space.n_dims == 1
 
 
 def test_future_annotations_change_nothing():

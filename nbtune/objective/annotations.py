@@ -2,12 +2,11 @@
 
 import ast
 import difflib
-import importlib
 import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any, get_origin
 
-import nbtune
+from nbtune import context
 from nbtune import space as spaces
 from nbtune.exceptions import ObjectiveError, SpaceError, nearest
 from nbtune.space import Choice, Constant, Domain, Space, named
@@ -28,11 +27,8 @@ _DOMAINS = {
 
 def public_names() -> dict[str, Any]:
     """Return what a ``%%tune`` cell may use of nbtune without importing it."""
-    found: dict[str, Any] = {"nbtune": nbtune}
-    for home in ("nbtune.space", "nbtune.context", "nbtune.exceptions"):
-        module = importlib.import_module(home)
-        found.update({name: getattr(module, name) for name in module.__all__})
-    return {name: value for name, value in found.items() if name in (*nbtune.__all__, "nbtune")}
+    from_context = (context.report, context.current_trial)
+    return {**_DOMAINS, "Space": Space, **{name.__name__: name for name in from_context}}
 
 
 def annotated_domain(annotation: Any, name: str) -> Domain | None:
