@@ -136,7 +136,7 @@ class Sweep(Results):
         callbacks: tuple[Callable[[Any], None], ...] = (),
     ) -> None:
         if not isinstance(objective, Objective):
-            objective = from_function(objective, space)
+            objective = from_function(objective, space, title=_cell_title)
         elif space is not None:
             raise SpecError("space= goes with a function; an Objective has its own space", "space")
         self._store = Store(store)
@@ -457,7 +457,7 @@ class Sweep(Results):
             definition = replace(definition, budget=budget)
         if objective is not None:
             if not isinstance(objective, Objective):
-                objective = from_function(objective, None)
+                objective = from_function(objective, None, title=_cell_title)
             if repr(objective.space) != repr(definition.space):
                 raise SpaceError(
                     f"sweep {self._name!r} searches {definition.space!r}, the new code declares "
@@ -578,8 +578,7 @@ class Sweep(Results):
         """Put the best params into the notebook's namespace, or `namespace`; return them."""
         params = self.best_params
         if namespace is None:
-            ipython = sys.modules.get("IPython")
-            shell = ipython.get_ipython() if ipython else None
+            shell = _shell()
             if shell is None:
                 raise SweepError("apply() outside a notebook needs a namespace: apply(globals())")
             namespace = shell.user_ns
@@ -608,6 +607,19 @@ class Sweep(Results):
             value = snapshot.best.value(self.goal.metric)
             best = f", best {self.goal.metric} {value:.4g} in trial {snapshot.best.number}"
         return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{best}>"
+
+
+def _shell() -> Any:
+    """Return the running IPython, None outside one; imports nothing."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def _cell_title(filename: str) -> str | None:
+    """Return the name by which a notebook's user knows a file of code, "Cell In[3]"."""
+    shell = _shell()
+    label = shell.compile.format_code_name(filename) if shell else None
+    return " ".join(label) if label else None
 
 
 def load(name: str, store: Path | str | None = None) -> Sweep:
