@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from nbtune.engine import Snapshot
 from nbtune.plots import theme
 from nbtune.plots.lines import NOTHING, CurveBook, Lines, joined
-from nbtune.plots.ticks import decisive_range, linear_ticks, rounded_out, whole_ticks
+from nbtune.plots.ticks import Values, decisive_range, linear_ticks, rounded_out, whole_ticks
 from nbtune.plots.words import number
 from nbtune.trial import Status, Trial
-
-Values: TypeAlias = NDArray[np.floating[Any]]
 
 __all__ = ["TRACES", "CurveScene", "CurveView", "axes", "figure", "hover", "traces", "y_ticks"]
 
@@ -29,7 +27,7 @@ LOG_RATIO = 50.0
 TRACES = ("finished", "points", "running", "tips", "selected", "best", "label")
 """The names of the traces, in the order drawn."""
 
-_RUNG_LABEL_ROOM = 0.055
+_RUNG_LABEL_ROOM = 0.035
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -352,27 +350,24 @@ def _rung_line(rung: int) -> dict[str, Any]:
 
 
 def _rung_labels(scene: CurveScene) -> list[dict[str, Any]]:
+    """Return "rung" in the margin, and the number over each line that has room for it."""
+    if not scene.rungs:
+        return []
     room = (scene.x_range[1] - scene.x_range[0]) * _RUNG_LABEL_ROOM
     shown: list[int] = []
     for rung in scene.rungs:
         if not shown or rung - shown[-1] >= room:
             shown.append(rung)
-    return [
-        {
-            "text": f"rung {rung}",
-            "x": rung,
-            "y": 1,
-            "xref": "x",
-            "yref": "y domain",
-            # Centred on the y axis it would run into the topmost tick label.
-            "xanchor": "left" if rung - scene.x_range[0] < room else "center",
-            "xshift": -2 if rung - scene.x_range[0] < room else 0,
-            "yanchor": "bottom",
-            "showarrow": False,
-            "font": {"size": 10.5, "color": theme.TEXT},
-        }
-        for rung in shown
-    ]
+    style = {
+        "y": 1,
+        "yref": "y domain",
+        "yanchor": "bottom",
+        "yshift": 3,
+        "showarrow": False,
+        "font": {"size": 11, "color": theme.TEXT},
+    }
+    word = {"text": "rung", "x": 0, "xref": "x domain", "xanchor": "right", "xshift": -8, **style}
+    return [word, *({"text": f"{rung:,}", "x": rung, "xref": "x", **style} for rung in shown)]
 
 
 def _message(scene: CurveScene, domain: tuple[float, float]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ __all__ = [
 MOST_AXES = 10
 """More dimensions than this and their labels run into each other at 800 pixels."""
 
+LETTER_PIXELS = 7.2
 _ABSENT = 0.12
 """Share of an axis kept below its range for trials where the dimension is not active."""
 
@@ -74,7 +75,9 @@ class ParallelScene:
     hidden: int = 0
 
 
-def scene(snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = None) -> ParallelScene:
+def scene(
+    snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = None, *, width: int = 920
+) -> ParallelScene:
     """Return what to show; the book has read the same snapshot's trials.
 
     Parameters
@@ -85,6 +88,8 @@ def scene(snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = Non
     paths : sequence of str, optional
         The dimensions to show; by default all of them, or the most relevant when there are more
         than `MOST_AXES`.
+    width : int
+        Of the figure in pixels: so long may labels be.
     """
     last = {t.number: book.curves[t.number].last for t in snapshot.trials}
     shown = [t for t in snapshot.trials if _drawable(t, last[t.number])]
@@ -93,8 +98,9 @@ def scene(snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = Non
     if paths is None:
         paths = relevant(snapshot, shown, values)
     chosen = [dim for dim in dims if dim.path in paths]
-    axes = [_axis(dim, snapshot.space, shown, len(chosen)) for dim in chosen]
-    metric, strength = _metric_axis(snapshot.goal, values)
+    letters = max(6, int((width - 122) / max(1, len(chosen)) / LETTER_PIXELS))
+    axes = [_axis(dim, shown, letters) for dim in chosen]
+    metric, strength = _metric_axis(snapshot.goal, values, letters)
     return ParallelScene(
         axes=(*axes, metric),
         trials=tuple(trial.number for trial in shown),
@@ -161,10 +167,10 @@ def _position(domain: Domain, value: Any) -> float:
             return float(domain.index(value))
         except ValueError:
             return math.nan
-    number_ = float(value)
+    place = float(value)
     if _is_log(domain):
-        return math.log10(number_) if number_ > 0 else math.nan
-    return number_
+        return math.log10(place) if place > 0 else math.nan
+    return place
 
 
 def _positions(dim: Dimension, trials: Sequence[Trial]) -> NDArray[np.float64]:
@@ -175,24 +181,30 @@ def _is_log(domain: Domain) -> bool:
     return isinstance(domain, LogNormal) or bool(getattr(domain, "log", False))
 
 
-def _axis(dim: Dimension, space: Space, trials: Sequence[Trial], n_dims: int) -> Axis:
+def _axis(dim: Dimension, trials: Sequence[Trial], letters: int) -> Axis:
     positions = _positions(dim, trials)
     low, high, ticks, texts = _scale(dim.domain, positions)
     absent = np.isnan(positions)
     if absent.any() or dim.condition:
         below = low - _ABSENT * (high - low)
         positions[absent] = below
-        low, ticks, texts = below, [below, *ticks], ["–", *texts]
-    letters = max(8, 130 // (n_dims + 1))
+        low, ticks, texts = below, [below, *ticks], ["—", *texts]
     suffix = "<br>(log)" if _is_log(dim.domain) else ""
     return Axis(
         path=dim.path,
-        label=shortened(dim.path, letters) + suffix,
+        label=_name(dim.path, letters) + suffix,
         values=positions.astype(np.float32),
         range=(low, high),
         ticks=tuple(ticks),
         texts=tuple(texts),
     )
+
+
+def _name(path: str, letters: int) -> str:
+    """Return a dimension's name in at most `letters`: its last part, its beginning."""
+    if len(path) > letters:
+        path = path.rpartition(".")[2]
+    return path if len(path) <= letters else path[: letters - 1] + "…"
 
 
 def _scale(
@@ -245,7 +257,9 @@ def _with_ends(low: float, high: float) -> list[float]:
     return [low, *inner, high]
 
 
-def _metric_axis(goal: Goal, values: NDArray[np.float64]) -> tuple[Axis, NDArray[np.float32]]:
+def _metric_axis(
+    goal: Goal, values: NDArray[np.float64], letters: int
+) -> tuple[Axis, NDArray[np.float32]]:
     """Return the metric's axis over the range that matters, and each trial's strength.
 
     Values beyond the range are drawn at its end, which then says so.
@@ -262,7 +276,7 @@ def _metric_axis(goal: Goal, values: NDArray[np.float64]) -> tuple[Axis, NDArray
     clipped = np.clip(values, low, high)
     axis = Axis(
         path=goal.metric,
-        label=shortened(goal.metric, 16),
+        label=_name(goal.metric, letters),
         values=clipped.astype(np.float32),
         range=(low, high),
         ticks=tuple(ticks),

@@ -1,11 +1,14 @@
 """Where an axis begins, ends and is labelled."""
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["decisive_range", "linear_ticks", "log_ticks", "rounded_out", "whole_ticks"]
+Values: TypeAlias = NDArray[np.floating[Any]]
+
+__all__ = ["Values", "decisive_range", "linear_ticks", "log_ticks", "rounded_out", "whole_ticks"]
 
 _CROWDED = 0.07
 """Share of an axis that two tick labels need between them."""
@@ -65,11 +68,11 @@ def _is_power_of_two(value: float) -> bool:
 
 
 def decisive_range(
-    latest: NDArray[np.float64],
-    everything: NDArray[np.float64],
+    latest: Values,
+    everything: Values,
     *,
     up: bool,
-    leader: NDArray[np.float64] | None = None,
+    leader: Values | None = None,
 ) -> tuple[float, float] | None:
     """Return the part of the metric's axis where trials differ by what matters.
 

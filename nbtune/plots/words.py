@@ -23,20 +23,16 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return ""
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == int(value) and abs(value) < 10**digits:
-        return _signed(str(int(value)))
+        return str(int(value))
     text = f"{value:.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         power = int(exponent)
         # 123456.7 as "123457" is easier to read than as "1.235e5".
         text = f"{value:.0f}" if digits <= power < 7 else f"{mantissa}e{power}"
-    return _signed(text)
-
-
-def _signed(text: str) -> str:
-    return text.replace("-", "−", 1) if text.startswith("-") else text
+    return text
 
 
 def aligned(values: Sequence[float | None], digits: int = 4) -> list[str]:
@@ -49,7 +45,7 @@ def aligned(values: Sequence[float | None], digits: int = 4) -> list[str]:
     if min(sizes) < 10.0**-decimals:
         return [number(v, digits) for v in values]
     return [
-        number(v, digits) if v is None or not math.isfinite(v) else _signed(f"{v:.{decimals}f}")
+        number(v, digits) if v is None or not math.isfinite(v) else f"{v:.{decimals}f}"
         for v in values
     ]
 
@@ -59,7 +55,7 @@ def param(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, int):
-        return _signed(str(value))
+        return str(value)
     if isinstance(value, float):
         return number(value, 3)
     if isinstance(value, str):

@@ -107,8 +107,14 @@ class Dashboard:
             self._show_head(snapshot)
             now = time.monotonic()
             self._book.read(snapshot.trials)
-            dark = self.head.dark
-            self._drawing.draw(snapshot, selected=self._trial, dark=dark, now=now, last=last)
+            self._drawing.draw(
+                snapshot,
+                selected=self._trial,
+                dark=self.head.dark,
+                width=self.head.width,
+                now=now,
+                last=last,
+            )
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
             if last:
@@ -170,7 +176,7 @@ class Dashboard:
             self._wake.set()
 
     def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
-        acts = {
+        acts: dict[str, Callable[[], Any]] = {
             "pause": self.sweep.pause,
             "resume": self.sweep.resume,
             "stop": self.sweep.stop,

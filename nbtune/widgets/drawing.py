@@ -51,7 +51,7 @@ class Drawing:
         self._chosen_at = max(1, len(self._parallel.trials))
         self._read_parallel = tuple(map(id, snapshot.trials))
         self._drawn_finished = self._drawn_parallel = 0.0
-        self._dark = False
+        self._dark, self._width = False, 920
         self._shown: dict[str, Lines] = {name: getattr(scene, name) for name in curves.TRACES}
         self._label = scene.label_text
         self._sent: dict[str, Any] = {
@@ -68,9 +68,18 @@ class Drawing:
         self.figure.data[_PARALLEL].on_change(self._brushed, "dimensions")
 
     def draw(
-        self, snapshot: Snapshot, *, selected: int | None, dark: bool, now: float, last: bool
+        self,
+        snapshot: Snapshot,
+        *,
+        selected: int | None,
+        dark: bool,
+        width: int,
+        now: float,
+        last: bool,
     ) -> None:
         """Bring the figure up to a snapshot; `now` in seconds, `last` draws all without delay."""
+        if width != self._width:
+            self._width, self._read_parallel = width, ()
         scene = self._view.scene(snapshot, selected)
         lines = self._lines(snapshot, now, last=last)
         changed = lines is not None and lines.trials != self._parallel.trials
@@ -124,7 +133,7 @@ class Drawing:
             paths = [axis.path for axis in self._parallel.axes[:-1]]
         else:
             self._chosen_at = max(1, len(self._parallel.trials))
-        return parallel.scene(snapshot, self._book, paths)
+        return parallel.scene(snapshot, self._book, paths, width=self._width)
 
     def _draw_curves(self, scene: curves.CurveScene, now: float, *, last: bool) -> None:
         hold = not last and now - self._drawn_finished < scene.finished.x.size * SECONDS_A_POINT
@@ -179,6 +188,8 @@ class Drawing:
                 dimension.values = made["values"]
                 if _plain(dimension.range) != made["range"]:
                     dimension.range, dimension.tickvals = made["range"], made["tickvals"]
+                if dimension.label != made["label"]:
+                    dimension.label = made["label"]
                 if dimension.ticktext is None or list(dimension.ticktext) != made["ticktext"]:
                     dimension.ticktext = made["ticktext"]
         trace.line.color = parallel.colours(lines)

@@ -16,26 +16,28 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-class Head(anywidget.AnyWidget):
+class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     """Name, state, progress and buttons; ``content`` is what `content.head` returns.
 
-    Sends ``{"do": "pause" | "resume" | "stop"}``; sets ``dark`` to what the page's theme is.
+    Sends ``{"do": "pause" | "resume" | "stop"}``; sets ``dark`` to what the page's theme
+    is, and ``width`` to the dashboard's, in pixels.
     """
 
     _esm = asset("head.js")
     _css = asset("nbtune.css")
     content = traitlets.Dict().tag(sync=True)
     dark = traitlets.Bool(default_value=False).tag(sync=True)
+    width = traitlets.Int(920).tag(sync=True)
 
 
-class Best(anywidget.AnyWidget):
+class Best(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     """The best trial so far; ``content`` is what `content.best` returns."""
 
     _esm = asset("best.js")
     content = traitlets.Dict().tag(sync=True)
 
 
-class Table(anywidget.AnyWidget):
+class Table(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     """Trials, and the panel of the selected one.
 
     ``content`` is what `content.table` returns, ``panel`` what `content.panel` returns, empty when

@@ -110,12 +110,14 @@ def _curve_axes(scene: CurveScene, scale: _Scale) -> Iterable[str]:
         x = LEFT + float(scale.x(np.array([tick]))[0])
         yield _rule(x, bottom, x, bottom + 4, 0.5)
         yield _text(x, bottom + 18, f"{tick:,}")
-    last = -WIDTH
+    last = -float(WIDTH)
+    if scene.rungs:
+        yield _text(LEFT - 8, CURVES_TOP - 7, "rung", "end", font_size="10.5")
     for rung in scene.rungs:
         x = LEFT + float(scale.x(np.array([rung]))[0])
         yield _rule(x, CURVES_TOP, x, bottom, 0.4, "2 3")
-        if x - last > 46:
-            yield _text(x, CURVES_TOP - 7, f"rung {rung}", font_size="10.5")
+        if x - last > 28:
+            yield _text(x, CURVES_TOP - 7, f"{rung:,}", font_size="10.5")
             last = x
 
 

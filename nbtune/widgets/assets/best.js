@@ -32,14 +32,11 @@ function render({ model, el }) {
     } else {
       value.append(make("div", "nbt-quiet", content.line || ""));
     }
-    const params = make("dl", "nbt-params");
+    const params = make("div", "nbt-params");
     for (const [name, text] of content.params || []) {
-      const pair = make("div");
-      const term = make("dt", "", name);
-      term.title = name;
-      const definition = make("dd", "", text);
-      definition.title = text;
-      pair.append(term, definition);
+      const pair = make("div", "nbt-pair");
+      pair.title = `${name} = ${text}`;
+      pair.append(make("div", "nbt-term", name), make("div", "", text));
       params.append(pair);
     }
     const rest = make("div", "nbt-best-rest");

@@ -39,6 +39,28 @@ function watchTheme(model) {
   return () => observer.disconnect();
 }
 
+/* A FigureWidget fits its place only when the window changes: tell it when its place does. */
+function watchWidth(model, el) {
+  let width = 0;
+  const fit = () => window.dispatchEvent(new Event("resize"));
+  const observer = new ResizeObserver(() => {
+    if (!el.clientWidth || Math.abs(el.clientWidth - width) < 2) return;
+    width = el.clientWidth;
+    fit();
+    const rounded = Math.round(width / 40) * 40;
+    if (model.get("width") !== rounded) {
+      model.set("width", rounded);
+      model.save_changes();
+    }
+  });
+  observer.observe(el);
+  document.addEventListener("plotlywidget-after-render", fit);
+  return () => {
+    observer.disconnect();
+    document.removeEventListener("plotlywidget-after-render", fit);
+  };
+}
+
 function alertOf(alert) {
   const box = make("div", "nbt-alert");
   box.setAttribute("role", "alert");
@@ -124,8 +146,11 @@ function render({ model, el }) {
 
   model.on("change:content", draw);
   draw();
-  const forget = watchTheme(model);
-  return () => { model.off("change:content", draw); forget(); };
+  const forget = [watchTheme(model), watchWidth(model, el)];
+  return () => {
+    model.off("change:content", draw);
+    forget.forEach((stop) => stop());
+  };
 }
 
 export default { render };

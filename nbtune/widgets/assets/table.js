@@ -12,10 +12,11 @@ function statusWord(status) {
 }
 
 function pairs(rows, className) {
-  const list = make("dl", className);
+  const list = make("div", className);
   for (const [name, text] of rows) {
-    const pair = make("div");
-    pair.append(make("dt", "", name), make("dd", "", text));
+    const pair = make("div", "nbt-pair");
+    pair.title = `${name} = ${text}`;
+    pair.append(make("div", "nbt-term", name), make("div", "", text));
     list.append(pair);
   }
   return list;
@@ -80,13 +81,12 @@ function render({ model, el }) {
     const row = make("tr", trial === content.best ? "nbt-is-best" : "");
     row.dataset.trial = trial;
     row.tabIndex = index === 0 ? 0 : -1;
-    row.append(make("td", "nbt-num", String(trial)), make("td", "nbt-num nbt-value", value));
-    cells.forEach((cell, i) => row.append(make("td", content.numeric[i] ? "nbt-num" : "", cell)));
     const state = make("td");
     state.append(statusWord(status));
     const why = make("td", "nbt-note", note);
     why.title = note;
-    row.append(state, why);
+    row.append(make("td", "nbt-num", String(trial)), make("td", "nbt-num nbt-value", value), state, why);
+    cells.forEach((cell, i) => row.append(make("td", content.numeric[i] ? "nbt-num" : "", cell)));
     row.addEventListener("click", () => select(trial === selected() ? null : trial));
     row.addEventListener("keydown", (event) => press(event, row));
     return row;
@@ -98,6 +98,7 @@ function render({ model, el }) {
     header = key;
     const row = make("tr");
     row.append(make("th", "nbt-num", "trial"), make("th", "nbt-num", content.metric));
+    row.append(make("th", "", "status"), make("th", "nbt-note", "reason"));
     content.names.forEach((name, i) => {
       const cell = make("th", content.numeric[i] ? "nbt-num" : "");
       const text = make("span", "nbt-name-cell", name);
@@ -105,7 +106,6 @@ function render({ model, el }) {
       cell.append(text);
       row.append(cell);
     });
-    row.append(make("th", "", "status"), make("th", "nbt-note", "reason"));
     head.replaceChildren(row);
   }
 
