@@ -59,13 +59,14 @@ class Pool:
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        _close_at_exit(self)
+        _open_pools.add(self)
+        _close_first_at_exit()
         self._spawner = Spawner(
             self.slots,
             environments,
             lambda slot, generation: (serve, str(address), key, slot, generation, task),
             logs=self._folder,
-            began=_close_before_loky,
+            spawned=_close_first_at_exit,
         )
 
     def _describe(self, job: Job) -> Task:
@@ -184,7 +185,6 @@ def _own_folder() -> Path:
 
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-_registered: set[str] = set()
 
 
 def _close_all() -> None:
@@ -192,24 +192,15 @@ def _close_all() -> None:
         pool.close()
 
 
-def _register(occasion: str) -> None:
-    """Have the open pools closed before the interpreter waits for threads, once an occasion."""
-    if occasion not in _registered:
-        _registered.add(occasion)
-        # The hook of concurrent.futures and loky: an atexit function would run after the
-        # interpreter has waited, for ever, for the threads of executors that are never done.
-        getattr(threading, "_register_atexit", atexit.register)(_close_all)
+def _close_first_at_exit() -> None:
+    """Have the open pools closed before all that is registered so far for the interpreter's exit.
 
-
-def _close_at_exit(pool: Pool) -> None:
-    _open_pools.add(pool)
-    _register("open")
-
-
-def _close_before_loky() -> None:
-    """Register once more: hooks run last first, and loky registers its own at its first spawn.
-
-    Raises RuntimeError when the interpreter is exiting already, which ends the spawning thread
-    and with it what loky's hook waits for.
+    Raises
+    ------
+    RuntimeError
+        When the interpreter is exiting already.
     """
-    _register("spawned")
+    # The hook of concurrent.futures and loky: an atexit function would run after the interpreter
+    # has waited, for ever, for the threads of executors whose task never ends. What comes last
+    # runs first, and loky 3.7 registers anew for every executor: so must this.
+    getattr(threading, "_register_atexit", atexit.register)(_close_all)

@@ -48,8 +48,9 @@ class Spawner:
         its arguments.
     logs : Path
         The folder for what the processes write outside trials.
-    began : callable
-        Called on the thread after loky has spawned its first process.
+    spawned : callable
+        Called on the thread after each process that loky has spawned. A RuntimeError, from here or
+        from loky, says that the interpreter is exiting: all processes are ended then.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Spawner:
         work: Callable[[int, int], tuple[Any, ...]],
         *,
         logs: Path,
-        began: Callable[[], None],
+        spawned: Callable[[], None],
     ) -> None:
         self._slots = slots
         self._environments = environments
         self._work = work
         self._logs = logs
-        self._began = began
+        self._on_spawn = spawned
         self._orders: queue.SimpleQueue[_Gone | None] = queue.SimpleQueue()
         self._executors: dict[int, Any] = {}
         self._spawned = dict.fromkeys(range(len(slots)), 0.0)
@@ -163,7 +164,7 @@ class Spawner:
         self._spawned[slot.index] = time.monotonic()
         future = executor.submit(*self._work(slot.index, slot.generation))
         future.add_done_callback(partial(self._ended, slot, slot.generation))
-        self._began()
+        self._on_spawn()
 
     def _ended(self, slot: Slot, generation: int, future: Future[Any]) -> None:
         """Note that a process is dead; counts only if it was never heard of."""
