@@ -1,45 +1,44 @@
-"""Bayes: a model of the scores says which params are worth a trial; scikit-optimize inside.
+"""Bayes: a model of the scores says which params are worth a trial.
 
-scikit-optimize (0.10.2) is told everything anew for each suggestion, so that a suggestion depends
-on the history, the seed and the trial's number alone. What it cannot do is done around it: it
-raises on NaN and infinity, knows no pending trials, repeats points of small spaces, returns NumPy
-scalars, and measures its exploration in the metric's own unit.
+Everything is modelled anew for each suggestion, so that a suggestion depends on the history, the
+seed and the trial's number alone.
 """
 
 import logging
 import operator
-import warnings
 from collections.abc import Hashable, Sequence, Set
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from nbtune.exceptions import SpecError, nearest
 from nbtune.searchers.base import Searcher
+from nbtune.searchers.surrogate import Array, Surrogate
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.space import Choice, Space
 from nbtune.trial import Params
 
 __all__ = ["Bayes", "losses_of", "quasi_random", "worth_modelling"]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-
 _LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
-_ACQUISITIONS = ("EI", "LCB", "PI", "gp_hedge")
-_MOST_MODELLED = 200  # observations; a GP's time grows with the cube
-_MOST_SCORED = 2000  # candidates
-_AROUND = 5  # of the best observations, with ...
-_NEIGHBOURS = 100  # ... candidates around each
+_PORTFOLIO = ("EI", "LCB", "PI")
+# What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
+_MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_MOST_MODELLED = 150  # observations; a GP's time grows with the cube
+_MOST_SCORED = 2000  # points of a space, of which all are scored
+_SPREAD = 500  # candidates anywhere, and ...
+_AROUND = 5  # ... around so many of the best points ...
+_NEIGHBOURS = 100  # ... so many each
 
 
 class Bayes(Searcher):
     """Model the scores, and try what promises most.
 
     The first trials spread over the space (`quasi_random`). Then a Gaussian process, or a forest,
-    is fitted to what was observed, each pending trial standing in with the mean score, and the
-    untried point of best acquisition is suggested: among scikit-optimize's own proposals, the
+    is fitted to what was observed, pending trials with the score that it predicts for them, and
+    the untried point of best acquisition is suggested: among scikit-optimize's own proposals, the
     neighbours of the best trials, and points at random; of a space of up to 2,000 points, among
     them all. Failed trials and those without a finite score count as the worst one seen.
 
@@ -75,7 +74,7 @@ class Bayes(Searcher):
     ) -> None:
         self.n_initial = _count(n_initial)
         self.base_estimator = base_estimator
-        self.acquisition = _known("acquisition", acquisition, _ACQUISITIONS)
+        self.acquisition = _known("acquisition", acquisition, (*_PORTFOLIO, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
         if isinstance(base_estimator, str):
@@ -109,10 +108,10 @@ class Bayes(Searcher):
             return self._start(number, tried)
         try:
             return self._model(number, pending, tried)
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-            if not self._warned:
-                _LOG.warning("the model failed; such trials are drawn at random", exc_info=True)
+        except _MODEL_ERRORS as error:
+            level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
+            _LOG.log(level, "the model failed, params are drawn at random: %r", error)
             return draw_untried(self.space, tried, seed=self.seed, number=number)
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
@@ -139,37 +138,59 @@ class Bayes(Searcher):
     def _model(self, number: int, pending: Sequence[Params], tried: Set[Hashable]) -> Params | None:
         """Return the untried point of best acquisition."""
         listed = self.space.size is not None and self.space.size <= _MOST_SCORED
-        candidates = list_untried(self.space, tried) if listed else []
-        if listed and len(candidates) < 2:
-            return candidates[0] if candidates else None
+        left = list_untried(self.space, tried) if listed else []
+        if listed and len(left) < 2:
+            return left[0] if left else None
         rng = np.random.default_rng((_STREAM, self.seed, number))
         places, losses = np.array(self._places), losses_of(self._scores)
         kept = worth_modelling(losses)
-        places, losses = places[kept], losses[kept]
-        surrogate = _Surrogate(self.space, self._options(rng))
-        lies = np.full(len(pending), losses.mean())
-        surrogate.fit(
-            np.vstack([places, *map(self.space.to_unit, pending)]), np.append(losses, lies)
-        )
-        if not listed:
-            best = places[np.argsort(losses, kind="stable")[:_AROUND]]
-            near = [_neighbours(place, self.space, rng) for place in best]
-            spread = rng.random((_MOST_SCORED // 4, self.space.n_dims))
-            candidates = self._untried(np.vstack([surrogate.proposals(), *near, spread]), tried)
-        if not candidates:
-            return draw_untried(self.space, tried, seed=self.seed, number=number)
-        values = surrogate.acquisition(np.array([self.space.to_unit(p) for p in candidates]))
-        return candidates[int(np.argmin(values))]
+        surrogate = self._surrogate(rng)
+        surrogate.fit(places[kept], losses[kept])
+        if pending:
+            surrogate.believe(self._to_units(pending[-_MOST_MODELLED:]))
+        if listed:
+            return left[int(np.argmin(surrogate.acquisition(self._to_units(left))))]
+        best = places[np.argsort(losses, kind="stable")[:_AROUND]]
+        found = self._search(surrogate, best, tried, rng)
+        return found or draw_untried(self.space, tried, seed=self.seed, number=number)
 
-    def _options(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Return scikit-optimize's arguments for one suggestion."""
-        seed, drawn = int(rng.integers(2**31)), _ACQUISITIONS[int(rng.integers(3))]
-        return {
-            "base_estimator": _seeded(self.base_estimator, seed),
-            "acq_func": drawn if self.acquisition == "gp_hedge" else self.acquisition,
-            "acq_func_kwargs": {"xi": self.xi, "kappa": self.kappa},
-            "random_state": seed,
-        }
+    def _surrogate(self, rng: np.random.Generator) -> Surrogate:
+        drawn = _PORTFOLIO[int(rng.integers(len(_PORTFOLIO)))]
+        return Surrogate(
+            self.space,
+            base_estimator=self.base_estimator,
+            acquisition=drawn if self.acquisition == "gp_hedge" else self.acquisition,
+            xi=self.xi,
+            kappa=self.kappa,
+            seed=int(rng.integers(2**31)),
+        )
+
+    def _search(
+        self, surrogate: Surrogate, best: Array, tried: Set[Hashable], rng: np.random.Generator
+    ) -> Params | None:
+        """Return the most promising untried point: of candidates, and of those near the first."""
+        spread = rng.random((_SPREAD, self.space.n_dims))
+        places = np.vstack([surrogate.proposals(), spread, *self._near(best, rng)])
+        scored: list[tuple[float, Params]] = []
+        for _ in range(2):
+            points = self._untried(places, tried)
+            if points:
+                values = surrogate.acquisition(self._to_units(points)).tolist()
+                scored += zip(values, points, strict=True)
+                scored.sort(key=lambda pair: pair[0])
+            if not scored:
+                return None
+            promising = self._to_units([params for _, params in scored[:_AROUND]])
+            places = np.vstack(self._near(promising, rng))
+        return scored[0][1]
+
+    def _near(self, places: Array, rng: np.random.Generator) -> list[Array]:
+        return [_neighbours(place, self.space, rng) for place in places]
+
+    def _to_units(self, points: Sequence[Params]) -> Array:
+        return np.array([self.space.to_unit(params) for params in points]).reshape(
+            len(points), self.space.n_dims
+        )
 
     def _untried(self, places: Array, tried: Set[Hashable]) -> list[Params]:
         """Return the points at `places`, shape (n, n_dims), without repeats and what is tried."""
@@ -181,73 +202,6 @@ class Bayes(Searcher):
             params
             for key, params in points.items()
             if key not in tried and drawable(self.space, params)
-        ]
-
-
-class _Surrogate:
-    """scikit-optimize's Optimizer for one suggestion, on the unit cube of a space.
-
-    Numbers are ``Real(0, 1)`` to it, whatever their scale: it is told where an observation really
-    is after rounding, which its own ``Integer`` is not. Options of a `Choice` have no order, so
-    they are one-hot columns.
-    """
-
-    def __init__(self, space: Space, options: dict[str, Any]) -> None:
-        from skopt import Optimizer  # noqa: PLC0415 - costs seconds and 170 MB
-        from skopt.space import Categorical, Real  # noqa: PLC0415 - as above
-
-        self._counts = [
-            len(dim.domain.options) if isinstance(dim.domain, Choice) else 0 for dim in space.dims
-        ]
-        self._xi_kappa = options["acq_func_kwargs"]
-        self._optimizer = Optimizer(
-            [Categorical(range(count)) if count else Real(0.0, 1.0) for count in self._counts],
-            n_initial_points=0,
-            acq_optimizer_kwargs={"n_points": 1000, "n_restarts_optimizer": 5},
-            **options,
-        )
-
-    def fit(self, places: Array, losses: Array) -> None:
-        """Fit the model to losses, shape (n,), at places in the unit cube, shape (n, n_dims)."""
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # sklearn's ConvergenceWarning, for the most part
-            self._optimizer.tell([self._point(place) for place in places], losses.tolist())
-        self._best = float(losses.min())
-
-    def proposals(self) -> Array:
-        """Return the places that scikit-optimize would try next, shape (n, n_dims)."""
-        found = self._optimizer.space.inverse_transform(np.vstack(self._optimizer.next_xs_))
-        return np.array(
-            [
-                [
-                    (x + 0.5) / count if count else x
-                    for x, count in zip(point, self._counts, strict=True)
-                ]
-                for point in found
-            ],
-            dtype=np.float64,
-        )
-
-    def acquisition(self, places: Array) -> Array:
-        """Return how little promise there is at places, shape (n, n_dims); less is better."""
-        from skopt.acquisition import _gaussian_acquisition  # noqa: PLC0415 - as above
-
-        optimizer = self._optimizer
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            values = _gaussian_acquisition(
-                optimizer.space.transform([self._point(place) for place in places]),
-                optimizer.models[-1],
-                y_opt=self._best,
-                acq_func=optimizer.acq_func,
-                acq_func_kwargs=self._xi_kappa,
-            )
-        return np.nan_to_num(np.asarray(values, dtype=np.float64), nan=np.inf)
-
-    def _point(self, place: Array) -> list[float | int]:
-        return [
-            min(int(u * count), count - 1) if count else float(u)
-            for u, count in zip(place, self._counts, strict=True)
         ]
 
 
@@ -287,18 +241,6 @@ def worth_modelling(losses: Array) -> np.ndarray[Any, np.dtype[np.intp]]:
     best = np.argsort(losses, kind="stable")[: _MOST_MODELLED // 2]
     rest = np.setdiff1d(indices, best)
     return np.union1d(best, rest[-(_MOST_MODELLED - len(best)) :])
-
-
-def _seeded(estimator: Any, seed: int) -> Any:
-    """Return a copy of the user's estimator that does not draw from the global generator."""
-    if isinstance(estimator, str) or not hasattr(estimator, "get_params"):
-        return estimator
-    from sklearn.base import clone  # noqa: PLC0415 - costs a second
-
-    copy = clone(estimator)
-    if copy.get_params().get("random_state", seed) is None:
-        copy.set_params(random_state=seed)
-    return copy
 
 
 def _neighbours(place: Array, space: Space, rng: np.random.Generator) -> Array:
