@@ -56,7 +56,7 @@ def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> N
 
 
 class _Channel:
-    """The worker's end: reports wait in a buffer for the sending thread, the rest goes at once."""
+    """The worker's end: reports may wait a moment in a buffer, the rest goes at once."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -66,8 +66,8 @@ class _Channel:
         self._number = -1
         self._wake = threading.Event()
         self._poller = select.poll()
-        self._poller.register(link.fileno(), select.POLLIN)
-        self._looked = 0.0
+        self._poller.register(link.fileno(), select.POLLIN | select.POLLOUT)
+        self._looked = self._sent = 0.0
         self.forked = False
         os.register_at_fork(after_in_child=self._forget)
         threading.Thread(target=self._send_reports, name="nbtune-reports", daemon=True).start()
@@ -101,23 +101,29 @@ class _Channel:
         message: tuple[Any, ...] = pickle.loads(self._received.popleft())
         return message
 
-    def has_mail(self, now: float) -> bool:
-        """Whether the driver has sent something; looks at most once a millisecond."""
-        if self._received:
-            return True
-        if now - self._looked < _LOOK_EVERY:
-            return False
-        self._looked = now
-        return bool(self._poller.poll(0))
+    def add(self, step: int, now: float, metrics: dict[str, float]) -> bool:
+        """Take a report; return whether the driver has sent something.
 
-    def add(self, step: int, now: float, metrics: dict[str, float]) -> None:
-        """Put a report into the buffer, to be sent within 20 ms."""
-        self._buffer.append((step, now, metrics))
-        if not self._wake.is_set():
-            self._wake.set()
-        elif len(self._buffer) >= _BUFFERED:
+        What comes alone is sent at once, and on this thread: the next thing that the trial does
+        may be to hold the GIL for minutes. What comes in quick succession goes together, within
+        20 ms.
+        """
+        buffer = self._buffer
+        buffer.append((step, now, metrics))
+        events = 0
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            events = sum(event for _, event in self._poller.poll(0))
+        if events & select.POLLOUT and now - self._sent >= _SEND_EVERY and len(buffer) < 100:
+            self._sent = now
             with self._lock:
                 self._flush()
+        elif not self._wake.is_set():
+            self._wake.set()
+        elif len(buffer) >= _BUFFERED:
+            with self._lock:
+                self._flush()
+        return bool(events & select.POLLIN or self._received)
 
     def _flush(self) -> None:
         """Send the reports that wait; the caller holds the lock."""
@@ -130,11 +136,10 @@ class _Channel:
         try:
             while True:
                 self._wake.wait()
+                time.sleep(_SEND_EVERY)
                 self._wake.clear()
-                while self._buffer:
-                    with self._lock:
-                        self._flush()
-                    time.sleep(_SEND_EVERY)
+                with self._lock:
+                    self._flush()
         except OSError:
             os._exit(0)  # the driver is gone
 
@@ -163,8 +168,7 @@ class _Desk:
             while not self._follow():
                 pass
         else:
-            channel.add(step, now, metrics)
-            if channel.has_mail(now):
+            if channel.add(step, now, metrics):
                 self._follow()
 
     def _follow(self) -> bool:
