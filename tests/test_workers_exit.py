@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from driving import is_gone, wait_until
 
 PREAMBLE = """

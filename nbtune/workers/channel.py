@@ -112,11 +112,15 @@ def _prove(link: Link, key: bytes, *, first: bool) -> None:
 def connect(address: str, key: bytes) -> Link:
     """Return the worker's end of a channel to the driver at `address`."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.connect(address)
     link = Link(sock)
-    link.patience(receive=_HANDSHAKE_SECONDS * 6, send=_HANDSHAKE_SECONDS * 6)
-    _prove(link, key, first=False)
-    link.patience(receive=0, send=0)
+    try:
+        sock.connect(address)
+        link.patience(receive=_HANDSHAKE_SECONDS * 6, send=_HANDSHAKE_SECONDS * 6)
+        _prove(link, key, first=False)
+        link.patience(receive=0, send=0)
+    except BaseException:
+        link.close()
+        raise
     return link
 
 
