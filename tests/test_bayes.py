@@ -129,6 +129,21 @@ def test_a_regressor_of_ones_own_is_used(caplog):
     assert "the model failed" in caplog.text
 
 
+def test_the_model_is_fitted_on_one_thread():
+    from skopt.learning import ExtraTreesRegressor
+    from threadpoolctl import threadpool_info
+
+    class Watched(ExtraTreesRegressor):
+        def fit(self, *args, **kwargs):
+            threads.update(pool["num_threads"] for pool in threadpool_info())
+            return super().fit(*args, **kwargs)
+
+    threads = set()
+    told(ready(BRANIN, base_estimator=Watched(n_estimators=5)), BRANIN, branin).suggest(12, [])
+
+    assert threads == {1}
+
+
 def test_suggestions_are_python_values():
     space = MIXED | {"size": Choice(16, 32, 64), "tall": Normal(0, 1), "mix": Choice(1, "b", True)}
     searcher = told(ready(space), space, mixed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nbtune.exceptions import SpecError, nearest
 from nbtune.searchers.base import Searcher
-from nbtune.searchers.surrogate import Array, Surrogate
+from nbtune.searchers.surrogate import Array, Surrogate, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.space import Choice, Space
 from nbtune.trial import Params
@@ -107,7 +107,8 @@ class Bayes(Searcher):
         if len(self._scores) < self.n_initial or self._finite_scores() < 2:
             return self._start(number, tried)
         try:
-            return self._model(number, pending, tried)
+            with one_thread():
+                return self._model(number, pending, tried)
         except _MODEL_ERRORS as error:
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
