@@ -131,7 +131,7 @@ class LabPage:
         self.path = ""
 
     def open(self, path: str, *, kernel: bool = True) -> None:
-        """Open the notebook at `path` and wait for its cells and, unless told not to, its kernel."""
+        """Open a notebook; wait for its cells and, unless told not to, its kernel."""
         self.path = path
         self.page.goto(f"{self.server.url}/doc/tree/{path}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
