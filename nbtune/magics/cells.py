@@ -2,29 +2,59 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.core.error import UsageError
 
-from nbtune.context import current_trial, report
+from nbtune.exceptions import ObjectiveError
 
-__all__ = ["borrowed_names", "first_line", "number", "refuse_to_shadow", "with_values"]
+__all__ = [
+    "CellSyntaxError",
+    "first_line",
+    "refuse_to_shadow",
+    "running_cell",
+    "title",
+    "with_values",
+]
 
 
-def number(shell: Any) -> int:
-    """Return the number of the running cell as the user sees it, ``In [n]``.
+class CellSyntaxError(ObjectiveError):
+    """A syntax error in the tuned cell.
+
+    It is no SyntaxError itself: IPython shows the frames of a magic that raises one.
+    """
+
+    def __init__(self, error: SyntaxError) -> None:
+        super().__init__(f"{error.filename}, line {error.lineno}: {error.msg}")
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.error,)
+
+    def _render_traceback_(self) -> list[str]:
+        return "".join(traceback.format_exception_only(self.error)).splitlines()
+
+
+def running_cell(shell: Any) -> str:
+    """Return the name of the running cell, ``"Cell In[3]"`` with the number that the user sees.
 
     IPython counts up before a cell runs, and not at all without history (measured on 9.18), so
     the cell's own frame is asked, then the counter.
     """
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
-        label = shell.compile.format_code_name(frame.f_code.co_filename)
-        if label and label[1].startswith("In["):
-            return int(label[1][3:-1])
-    return int(shell.execution_count)
+        found = title(shell, frame.f_code.co_filename)
+        if found:
+            return found
+    return f"Cell In[{shell.execution_count}]"
+
+
+def title(shell: Any, filename: str) -> str | None:
+    """Return the name by which the user knows a file of code, None when it is no cell's."""
+    label = shell.compile.format_code_name(filename)
+    return " ".join(label) if label else None
 
 
 def first_line(shell: Any, cell: str) -> int:
@@ -47,23 +77,6 @@ def refuse_to_shadow(name: str, namespace: Mapping[str, Any]) -> None:
             f"{name!r} is a variable of this notebook ({type(value).__name__}) and the sweep "
             "would take its place: pick another name"
         )
-
-
-@contextmanager
-def borrowed_names(namespace: dict[str, Any]) -> Iterator[None]:
-    """Lend a cell ``report`` and ``current_trial``, which it may use without an import."""
-    lent = {
-        name: value
-        for name, value in {"report": report, "current_trial": current_trial}.items()
-        if name not in namespace
-    }
-    namespace.update(lent)
-    try:
-        yield
-    finally:
-        for name, value in lent.items():
-            if namespace.get(name) is value:
-                del namespace[name]
 
 
 def with_values(source: str, params: Mapping[str, Any]) -> str | None:

@@ -1,14 +1,19 @@
 """The commands of ``%tune``: each finds its sweep and calls one method of it."""
 
+import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from IPython.core.error import UsageError
 
+import nbtune
 from nbtune.exceptions import SweepError
-from nbtune.magics.cells import borrowed_names, refuse_to_shadow, with_values
+from nbtune.magics.cells import refuse_to_shadow, with_values
 from nbtune.sweep import Sweep, delete, load, sweeps
 
 __all__ = ["ACTIONS"]
@@ -68,15 +73,38 @@ def _apply(shell: Any, options: Namespace) -> Any:
     _say(f"{values}  ({sweep.goal.metric} {sweep.best_value:.4g})")
     if not options.run:
         return None
-    cell = with_values(sweep.source, params)
+    cell = with_values(shell.transform_cell(sweep.source), params)
     if cell is None:  # a function was tuned, not a cell
         return sweep.rerun(params)
-    with borrowed_names(shell.user_ns):
-        result = shell.run_cell(cell, store_history=False)
+    with _borrowed_names(shell.user_ns):
+        result = _run_cell(shell, cell)
     if not result.success:
         error = result.error_before_exec or result.error_in_exec
         raise UsageError(f"the cell raised {type(error).__name__} on the best params, see above")
     return None
+
+
+def _run_cell(shell: Any, cell: str) -> Any:
+    if shell.should_run_async(cell, transformed_cell=cell):
+        # `run_cell` would enter the notebook's event loop again, in which this magic runs.
+        running = shell.run_cell_async(cell, store_history=False, transformed_cell=cell)
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(copy_context().run, asyncio.run, running).result()
+    return shell.run_cell(cell, store_history=False)
+
+
+@contextmanager
+def _borrowed_names(namespace: dict[str, Any]) -> Iterator[None]:
+    """Lend a cell nbtune's names, which it may use in a sweep without an import."""
+    names = (name for name in nbtune.__all__ if name not in namespace)
+    lent = {name: getattr(nbtune, name) for name in names}
+    namespace.update(lent)
+    try:
+        yield
+    finally:
+        for name, value in lent.items():
+            if namespace.get(name) is value:
+                del namespace[name]
 
 
 def _delete(shell: Any, options: Namespace) -> None:

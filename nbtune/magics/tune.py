@@ -4,6 +4,7 @@ import builtins
 import keyword
 import sys
 from argparse import Namespace
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,17 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
 
         from nbtune.objective import from_cell
 
-        objective = from_cell(
-            cell,
-            self.shell.user_ns,
-            filename=f"Cell In[{cells.number(self.shell)}]",
-            first_line=cells.first_line(self.shell, cell),
-            transform=self.shell.transform_cell,
-        )
+        try:
+            objective = from_cell(
+                cell,
+                self.shell.user_ns,
+                filename=cells.running_cell(self.shell),
+                first_line=cells.first_line(self.shell, cell),
+                transform=self.shell.transform_cell,
+                title=partial(cells.title, self.shell),
+            )
+        except SyntaxError as error:
+            raise cells.CellSyntaxError(error) from None
         self._run(objective, options)
 
     def _command(self, command: str, *words: str) -> Any:
@@ -91,7 +96,7 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
 
         from nbtune.objective import from_function
 
-        self._run(from_function(function), options)
+        self._run(from_function(function, title=partial(cells.title, self.shell)), options)
 
     def _check_known(self, word: str) -> None:
         namespace = self.shell.user_ns

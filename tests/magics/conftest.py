@@ -16,6 +16,7 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.delenv("NBTUNE_STORE", raising=False)
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "nbtune")
     yield shell

@@ -1,8 +1,7 @@
-"""What Tab offers on a ``%%tune`` or ``%tune`` line, in IPython and in a real kernel."""
+"""What Tab offers on a ``%%tune`` or ``%tune`` line."""
 
 import pytest
 from IPython.core.completer import provisionalcompleter
-from jupyter_client.manager import start_new_kernel
 
 from nbtune.magics.completion import complete, metrics_in
 from nbtune.store import Store
@@ -128,18 +127,3 @@ def test_unloaded_extension_completes_nothing(shell):
     shell.run_line_magic("unload_ext", "nbtune")
 
     assert typed_completions(shell, "%%tune digits --sch") == []
-
-
-def test_kernel_completes_from_the_whole_cell(tmp_path):
-    manager, client = start_new_kernel(cwd=str(tmp_path))
-    try:
-        client.execute_interactive("%load_ext nbtune", timeout=60)
-        code = f"%%tune digits --maximize \n{CELL}"
-        client.complete(code, code.index("\n"))
-        found = client.get_shell_msg(timeout=60)["content"]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-    assert found["matches"] == ["accuracy", "loss"]
-    assert found["cursor_start"] == found["cursor_end"] == code.index("\n")

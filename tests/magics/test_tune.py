@@ -49,7 +49,7 @@ def test_options_reach_the_sweep(shell):
     assert (snapshot.goal.metric, snapshot.goal.direction) == ("score", "minimize")
     assert (snapshot.trial_limit, snapshot.time_limit) == (2, 600)
     assert snapshot.step_name == "round"
-    assert snapshot.rungs == (3,)
+    assert snapshot.rungs[0] == 3
 
 
 def test_part_may_be_an_object_of_the_notebook(shell):
@@ -118,7 +118,7 @@ def test_cell_without_a_domain_is_refused_in_one_line(refusal):
 
 
 def test_contradictory_domain_is_refused_in_one_line(refusal):
-    assert "SpaceError: x: " in refusal(
+    assert "SpaceError: line 2: x: needs low < high" in refusal(
         tune(f"quick {LINE}", cell="x: Real(1, 0) = 0.5\nreport(score=x)")
     )
 
@@ -135,15 +135,32 @@ def test_name_that_is_stored_says_how_to_go_on(refusal, swept):
 
 
 def test_syntax_error_shows_the_line_as_the_notebook_counts_it(shell, capsys):
-    result = shell.run_cell(
-        tune(f"quick {LINE}", cell="x: Real(0, 1) = 0.5\n\ny = (1,\nreport(score=x"),
-        store_history=True,
+    cell = "x: Real(0, 1) = 0.5\n\ny = = 1\nreport(score=x)"
+
+    result = shell.run_cell(tune(f"quick {LINE}", cell), store_history=True)
+
+    assert not result.success
+    assert capsys.readouterr().out == (
+        '  File "Cell In[1]", line 4\n    y = = 1\n        ^\nSyntaxError: invalid syntax\n'
     )
 
-    shown = capsys.readouterr().out
-    assert not result.success
-    assert "line 4" in shown
-    assert "nbtune" not in shown.replace("nbtune/tests", "")
+
+def test_lines_are_counted_from_the_first_of_the_notebooks_cell(shell, capsys):
+    cell = "x: Real(0, 1) = 0.5\ny = = 1"
+
+    shell.run_cell(f"\n\n{tune(f'quick {LINE}', cell)}", store_history=True)
+
+    assert '  File "Cell In[1]", line 5' in capsys.readouterr().out
+
+
+def test_traceback_of_a_trial_names_cell_and_line(shell, capsys):
+    shell.run_cell("limit = 1", store_history=True)
+
+    shell.run_cell(
+        tune(f"quick {LINE} --wait", "x: Real(0, 1) = 0.5\n\nlimit / 0"), store_history=True
+    )
+
+    assert 'File "Cell In[2]", line 4' in capsys.readouterr().out
 
 
 # --- going on

@@ -1,0 +1,142 @@
+"""The magics in a real Jupyter kernel: what only its event loop and its messages can show."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import nbformat
+import pytest
+from jupyter_client.manager import start_new_async_kernel
+
+from magics import CELL, tune
+
+LINE = "--maximize score --trials 2 --searcher random --workers 1 --quiet"
+SLOW = """\
+import time
+x: Real(0, 1) = 0.25
+for epoch in range(1, 1000):
+    time.sleep(0.01)
+    report(epoch=epoch, score=x)"""
+
+
+class Kernel:
+    """A kernel on an event loop of its own: jupyter_client's blocking one leaves its loop open."""
+
+    def __init__(self, folder):
+        self.loop = asyncio.new_event_loop()
+        self.manager, self.client = self.finish(start_new_async_kernel(cwd=str(folder)))
+
+    def finish(self, coroutine):
+        return self.loop.run_until_complete(coroutine)
+
+    def run(self, code):
+        """Run a cell; return its status and the text that it shows, without colours."""
+        shown = []
+
+        def show(message):
+            content = message["content"]
+            shown.append(content.get("text", ""))
+            shown.append("\n".join(content.get("traceback", [])))
+
+        execution = self.client.execute_interactive(code, timeout=60, output_hook=show)
+        reply = self.finish(execution)
+        return reply["content"]["status"], re.sub(r"\x1b\[[\d;]*m", "", "".join(shown)).strip()
+
+    def complete(self, code, position):
+        self.client.complete(code, position)
+        return self.finish(self.client.get_shell_msg(timeout=60))["content"]
+
+    def interrupt_in(self, seconds):
+        interrupt = os.killpg, self.manager.provisioner.pgid, signal.SIGINT
+        threading.Timer(seconds, interrupt[0], interrupt[1:]).start()
+
+    def close(self):
+        self.client.stop_channels()
+        self.finish(self.manager.shutdown_kernel(now=True))
+        self.loop.close()
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    kernel = Kernel(tmp_path_factory.mktemp("notebook"))
+    kernel.run("%load_ext nbtune")
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def run(kernel):
+    return kernel.run
+
+
+def test_sweep_runs_while_other_cells_run(run):
+    started = time.monotonic()
+    run(tune(f"beside {LINE}", SLOW))
+    status, shown = run("import time; time.sleep(0.5); print(beside.status)")
+
+    assert time.monotonic() - started < 10
+    assert (status, shown) == ("ok", "running")
+    run("beside.stop(); beside.wait()")
+
+
+def test_interrupted_wait_shows_one_line_and_trials_go_on(kernel, run):
+    run(tune(f"waited {LINE}", SLOW))
+    run("import time\nwhile not waited.running: time.sleep(0.1)")
+    kernel.interrupt_in(0.5)
+    _, shown = run("%tune wait waited")
+
+    assert len(shown.splitlines()) == 1
+    assert "goes on in the background" in shown
+    assert run("print(waited.status)")[1] == "running"
+    run("waited.stop(); waited.wait()")
+
+
+def test_cell_that_awaits_is_run_on_the_best_params(run):
+    cell = f"{CELL}\nimport asyncio\nawaited = await asyncio.sleep(0, [x, depth])"
+    run(tune(f"waiting {LINE} --wait", cell))
+
+    assert run("%tune apply waiting --run")[0] == "ok"
+    assert run("print(awaited == list(waiting.best_params.values()))")[1] == "True"
+
+
+def test_refusal_is_one_line_of_an_error(run):
+    status, shown = run(tune("wrong --maximise score"))
+
+    assert status == "error"
+    assert shown.startswith("UsageError: --maximise: unknown option.")
+    assert len(shown.splitlines()) == 1
+
+
+def test_completion_reads_the_whole_cell(kernel):
+    code = tune("digits --maximize ", "report(epoch=1, accuracy=0.5, loss=2)")
+
+    found = kernel.complete(code, code.index("\n"))
+
+    assert found["matches"] == ["accuracy", "loss"]
+    assert found["cursor_start"] == found["cursor_end"] == code.index("\n")
+
+
+@pytest.mark.parametrize(
+    ("cell", "error"),
+    [
+        ("%tune nonsense", "UsageError"),
+        (tune(f"a {LINE}", "report(score=1)"), "ObjectiveError"),
+        (tune(f"a {LINE}", "x: Real(0, 1)\nreport("), "SyntaxError"),
+    ],
+)
+def test_headless_run_stops_at_a_refusal(cell, error, tmp_path):
+    cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext nbtune", cell)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebook.ipynb")
+
+    command = [sys.executable, "-c", "from nbclient.cli import main; main()", "notebook.ipynb"]
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert run.returncode != 0
+    assert f"{error}: " in run.stderr
