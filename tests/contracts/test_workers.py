@@ -277,11 +277,8 @@ def test_slots_run_trials_at_the_same_time(drive):
     driver = drive(reports_of(3), slots=2)
 
     first, second = driver.start(milestone=1), driver.start(milestone=1)
-    waiting = set()
-    while waiting != {first, second}:
-        event = driver.pump()
-        if isinstance(event, Reported) and event.waiting:
-            waiting.add(event.number)
+    driver.reported(first, waiting=True)
+    driver.reported(second, waiting=True)
 
     assert {event.slot for event in driver.events if isinstance(event, SlotReady)} == {0, 1}
 
