@@ -13,7 +13,7 @@ from nbtune.plots import theme
 from nbtune.plots.lines import NOTHING, CurveBook, Lines, joined
 from nbtune.plots.ticks import Values, decisive_range, linear_ticks, rounded_out, whole_ticks
 from nbtune.plots.words import number
-from nbtune.trial import Status, Trial
+from nbtune.trial import Goal, Status, Trial
 
 __all__ = ["TRACES", "CurveScene", "CurveView", "axes", "figure", "hover", "traces", "y_ticks"]
 
@@ -21,6 +21,7 @@ MOST_POINTS = 30_000
 """A browser draws this many at 4 Hz without a pause (SVG, one trace)."""
 
 MOST_CURVES = 1_000
+MOST_TELLING = 64
 LOG_RATIO = 50.0
 """A loss whose decisive range spans more than this factor gets a log axis."""
 
@@ -100,10 +101,8 @@ class CurveView:
         running = joined(alive, curves, max(50, self._most_points // (2 * len(alive) + 1)))
         points = np.concatenate([self._finished.y, self._points.y, running.y])
         low, high = _whole_extent(self._finished, self._points, running, rungs=snapshot.rungs)
-        leader = curves[best].values if best is not None else ()
-        y_range, y_log = _value_range(
-            snapshot, self._latest(drawn), points, leader, self._ends(chosen)
-        )
+        telling = self._telling(drawn, snapshot.goal)
+        y_range, y_log = _value_range(snapshot, telling, points, self._ends(chosen))
         ends = [] if best is None else [best]
         return CurveScene(
             finished=self._finished,
@@ -131,7 +130,7 @@ class CurveView:
         values[np.isinf(values)] = np.nan
         up = snapshot.goal.direction == "maximize"
         so_far = (np.fmax if up else np.fmin).accumulate(values)
-        y_range, y_log = _value_range(snapshot, values, values)
+        y_range, y_log = _value_range(snapshot, _better(values, up=up), values)
         high = max(int(numbers[-1]), 1)
         picked = numbers == selected
         return CurveScene(
@@ -166,6 +165,14 @@ class CurveView:
 
     def _latest(self, drawn: Sequence[Trial]) -> NDArray[np.float64]:
         return np.array([self._book.curves[t.number].last for t in drawn], dtype=np.float64)
+
+    def _telling(self, drawn: Sequence[Trial], goal: Goal) -> NDArray[np.float64]:
+        """Return the values of trials that came at least half as far as any, the worst left out."""
+        far = max(trial.steps for trial in drawn) / 2
+        curves = [self._book.curves[t.number] for t in drawn if t.steps >= far]
+        scored = sorted(curves, key=lambda c: goal.score(c.last) or 0.0, reverse=True)
+        keep = min(MOST_TELLING, -(-3 * len(scored) // 4))
+        return np.concatenate([np.array(curve.values) for curve in scored[:keep]])
 
     def _ends(self, numbers: Sequence[int]) -> list[float]:
         last = (self._book.curves[n].last for n in numbers)
@@ -225,23 +232,25 @@ def _whole_extent(*groups: Lines, rungs: Sequence[int]) -> tuple[int, int]:
     return low, min(ahead, default=max(high, low + 1))
 
 
+def _better(values: NDArray[np.float64], *, up: bool) -> NDArray[np.float64]:
+    """Return the better three quarters of the values, the whole numbers of them rounded up."""
+    known = np.sort(values[np.isfinite(values)])
+    keep = -(-3 * known.size // 4)
+    return known[known.size - keep :] if up else known[:keep]
+
+
 def _value_range(
-    snapshot: Snapshot,
-    latest: Values,
-    points: Values,
-    leader: Sequence[float] = (),
-    include: Sequence[float] = (),
+    snapshot: Snapshot, telling: Values, points: Values, include: Sequence[float] = ()
 ) -> tuple[tuple[float, float], bool]:
     """Return the range of the y axis, and whether it is logarithmic (then it is in log10)."""
     up = snapshot.goal.direction == "maximize"
-    best = np.array(leader, np.float64)
     points = points.astype(np.float64)
     finite = points[np.isfinite(points)]
     if not up and finite.size and finite.min() > 0 and finite.max() / finite.min() > LOG_RATIO:
-        found = decisive_range(np.log10(latest), np.log10(points), up=False, leader=np.log10(best))
+        found = decisive_range(np.log10(telling), np.log10(points), up=False)
         if found is not None and found[1] - found[0] > 1.0:
             return rounded_out(*found), True
-    found = decisive_range(latest, points, up=up, leader=best)
+    found = decisive_range(telling, points, up=up)
     if found is None:
         return (0.0, 1.0), False
     return rounded_out(min(found[0], *include, np.inf), max(found[1], *include, -np.inf)), False
@@ -362,7 +371,7 @@ def _rung_labels(scene: CurveScene) -> list[dict[str, Any]]:
         "y": 1,
         "yref": "y domain",
         "yanchor": "bottom",
-        "yshift": 3,
+        "yshift": 6,
         "showarrow": False,
         "font": {"size": 11, "color": theme.TEXT},
     }

@@ -20,7 +20,7 @@ def assembled(
 ) -> dict[str, Any]:
     """Return the figure's data and layout as Plotly's dicts."""
     layout = theme.frame(HEIGHT) | curves.axes(scene, CURVES_SHARE)
-    layout["margin"] = {"l": 60, "r": 62, "t": 26, "b": 16}
+    layout["margin"] = {"l": 60, "r": 62, "t": 30, "b": 16}
     data = [*curves.traces(scene), parallel.trace(lines, PARALLEL_SHARE, shades)]
     return {"data": data, "layout": layout}
 
@@ -30,4 +30,4 @@ def figure(snapshot: Snapshot, shades: theme.Shades = theme.ANY) -> go.Figure:
     book = CurveBook(snapshot.goal.metric)
     book.read(snapshot.trials)
     scene = curves.CurveView(book).scene(snapshot)
-    return go.Figure(**assembled(scene, parallel.scene(snapshot, book), shades))
+    return go.Figure(**assembled(scene, parallel.scene(snapshot, book, scene), shades))

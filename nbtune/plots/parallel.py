@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from nbtune.engine import Snapshot
 from nbtune.plots import theme
+from nbtune.plots.curves import CurveScene, CurveView
 from nbtune.plots.lines import CurveBook
-from nbtune.plots.ticks import decisive_range, linear_ticks, log_ticks, rounded_out, whole_ticks
+from nbtune.plots.ticks import linear_ticks, log_ticks, rounded_out, whole_ticks
 from nbtune.plots.words import number, shortened
 from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Real, Space
 from nbtune.trial import Goal, Status, Trial
@@ -33,6 +34,7 @@ MOST_AXES = 10
 """More dimensions than this and their labels run into each other at 800 pixels."""
 
 LETTER_PIXELS = 7.2
+_STAND_OUT = 5
 _ABSENT = 0.12
 """Share of an axis kept below its range for trials where the dimension is not active."""
 
@@ -64,7 +66,7 @@ class ParallelScene:
     trials : tuple of int
         The numbers of the trials drawn, in the order of the values on every axis.
     strength : array of float32, shape (n_trials,), in [0, 1]
-        How good each trial is: 1 is the best, 0 the end of the range that matters, or beyond it.
+        How good each trial is among all, as `strengths`: 1 is the best.
     hidden : int
         How many dimensions are left out because there is no room.
     """
@@ -76,7 +78,12 @@ class ParallelScene:
 
 
 def scene(
-    snapshot: Snapshot, book: CurveBook, paths: Sequence[str] | None = None, *, width: int = 920
+    snapshot: Snapshot,
+    book: CurveBook,
+    within: CurveScene,
+    paths: Sequence[str] | None = None,
+    *,
+    width: int = 920,
 ) -> ParallelScene:
     """Return what to show; the book has read the same snapshot's trials.
 
@@ -85,6 +92,8 @@ def scene(
     snapshot : Snapshot
     book : CurveBook
         Where the trials' values come from.
+    within : CurveScene
+        The learning curves beside them: the metric's axis has their range.
     paths : sequence of str, optional
         The dimensions to show; by default all of them, or the most relevant when there are more
         than `MOST_AXES`.
@@ -100,17 +109,17 @@ def scene(
     chosen = [dim for dim in dims if dim.path in paths]
     letters = max(6, int((width - 122) / max(1, len(chosen)) / LETTER_PIXELS))
     axes = [_axis(dim, shown, letters) for dim in chosen]
-    metric, strength = _metric_axis(snapshot.goal, values, letters)
     return ParallelScene(
-        axes=(*axes, metric),
+        axes=(*axes, _metric_axis(within, values, letters)),
         trials=tuple(trial.number for trial in shown),
-        strength=strength,
+        strength=strengths(snapshot.goal, values),
         hidden=len(dims) - len(chosen),
     )
 
 
 def _drawable(trial: Trial, value: float | None) -> bool:
-    return value is not None and math.isfinite(value) and trial.status is not Status.PENDING
+    known = value is not None and math.isfinite(value)
+    return known and trial.status not in (Status.PENDING, Status.FAILED)
 
 
 def _one_a_path(space: Space) -> list[Dimension]:
@@ -145,7 +154,7 @@ def _told(positions: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
     groups = np.searchsorted(edges, order, side="left")
     total = float(ranks.var()) or 1.0
     within = sum(float(ranks[groups == g].var()) * (groups == g).sum() for g in np.unique(groups))
-    return 1.0 - within / ranks.size / total
+    return 1.0 - float(within) / ranks.size / total
 
 
 def _value_at(dim: Dimension, params: Mapping[str, Any]) -> Any:
@@ -252,43 +261,51 @@ def _labelled(ticks: list[float]) -> tuple[list[float], list[str]]:
 
 
 def _with_ends(low: float, high: float) -> list[float]:
-    room = 0.08 * (high - low)
+    room = 0.11 * (high - low)
     inner = [t for t in linear_ticks(low, high, 5) if t - low > room and high - t > room]
     return [low, *inner, high]
 
 
-def _metric_axis(
-    goal: Goal, values: NDArray[np.float64], letters: int
-) -> tuple[Axis, NDArray[np.float32]]:
-    """Return the metric's axis over the range that matters, and each trial's strength.
+def _metric_axis(within: CurveScene, values: NDArray[np.float64], letters: int) -> Axis:
+    """Return the metric's axis over the range that the learning curves show.
 
     Values beyond the range are drawn at its end, which then says so.
     """
-    up = goal.direction == "maximize"
-    found = decisive_range(values, values, up=up)
-    low, high = rounded_out(*found) if found is not None else (0.0, 1.0)
-    ticks = _with_ends(low, high)
-    texts = [number(tick, 3) for tick in ticks]
-    if (values < low).any():
+    low, high = within.y_range
+    with np.errstate(divide="ignore", invalid="ignore"):
+        places = np.log10(values) if within.y_log else values
+    if within.y_log:
+        tried = log_ticks(10.0**low, 10.0**high)
+        ticks, texts = [math.log10(tick) for tick in tried], [number(tick, 2) for tick in tried]
+    else:
+        ticks, texts = _labelled(_with_ends(low, high))
+    if (places < low).any():
         texts[0] = f"≤ {texts[0]}"
-    if (values > high).any():
+    if (places > high).any():
         texts[-1] = f"≥ {texts[-1]}"
-    clipped = np.clip(values, low, high)
-    axis = Axis(
-        path=goal.metric,
-        label=_name(goal.metric, letters),
-        values=clipped.astype(np.float32),
+    return Axis(
+        path=within.y_title,
+        label=_name(within.y_title, letters) + "<br>(log)" * within.y_log,
+        values=np.clip(places, low, high).astype(np.float32),
         range=(low, high),
         ticks=tuple(ticks),
         texts=tuple(texts),
     )
-    if not values.size or found is None:
-        return axis, np.zeros(values.size, np.float32)
-    worst, best = (found[0], found[1]) if up else (found[1], found[0])
-    share = (clipped - worst) / ((best - worst) or 1.0)
-    strength = np.clip(share, 0.0, 1.0) if best != worst else np.ones(values.size)
-    # Squared: a few lines stand out, the many in the middle stay quiet.
-    return axis, np.square(strength).astype(np.float32)
+
+
+def strengths(goal: Goal, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return how much each trial stands out, in [0, 1], shape (n_trials,): 1 is the best.
+
+    By rank, so that it holds for metrics of any scale, and steeper the more trials there are:
+    a handful stand out, the others recede.
+    """
+    if values.size < 2:
+        return np.ones(values.size, np.float32)
+    worse = np.sort(values if goal.direction == "maximize" else -values)
+    place = np.searchsorted(worse, values if goal.direction == "maximize" else -values, "right")
+    share = (place - 1) / (values.size - 1)
+    handful = 1.0 - min(_STAND_OUT / values.size, 0.5)
+    return np.power(share, max(1.0, math.log(0.7) / math.log(handful))).astype(np.float32)
 
 
 def trace(
@@ -336,6 +353,6 @@ def figure(snapshot: Snapshot, paths: Sequence[str] | None = None) -> go.Figure:
     """Return the parallel coordinates as a figure of their own."""
     book = CurveBook(snapshot.goal.metric)
     book.read(snapshot.trials)
-    made = scene(snapshot, book, paths)
+    made = scene(snapshot, book, CurveView(book).scene(snapshot), paths)
     layout = theme.frame(340) | {"margin": {"l": 60, "r": 62, "t": 56, "b": 24}}
     return go.Figure(data=[trace(made, (0.0, 1.0), theme.ANY)], layout=layout)

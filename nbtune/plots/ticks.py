@@ -67,29 +67,20 @@ def _is_power_of_two(value: float) -> bool:
     return value >= 1 and math.log2(value).is_integer()
 
 
-def decisive_range(
-    latest: Values,
-    everything: Values,
-    *,
-    up: bool,
-    leader: Values | None = None,
-) -> tuple[float, float] | None:
+def decisive_range(telling: Values, everything: Values, *, up: bool) -> tuple[float, float] | None:
     """Return the part of the metric's axis where trials differ by what matters.
 
-    From the best value down to twice its distance from the better third of the trials, and so far
-    that nine tenths of the leader's curve are in view: the first epochs of all, and the hopeless,
-    would squeeze the rest into a line.
+    From the best value down to three times the distance at which nine tenths of the telling points
+    lie: the first epochs of all, and the hopeless, would squeeze the rest into a line.
 
     Parameters
     ----------
-    latest : array of float, shape (n_trials,)
-        The last value of each trial, in the metric's own unit.
+    telling : array of float, shape (n_telling,)
+        Every value of the trials that have come far and stand well, in the metric's own unit.
     everything : array of float, shape (n_points,)
-        Every value that could be drawn.
+        Every value that could be drawn; the range never leaves them.
     up : bool
         Whether higher is better.
-    leader : array of float, shape (n_steps,), optional
-        The curve of the best trial.
 
     Returns
     -------
@@ -97,13 +88,12 @@ def decisive_range(
         Low and high, not yet rounded; None without a finite value.
     """
     sign = 1.0 if up else -1.0
-    scores, ends = sign * everything[np.isfinite(everything)], sign * latest[np.isfinite(latest)]
-    if not scores.size or not ends.size:
+    scores = sign * everything[np.isfinite(everything)]
+    told = sign * telling[np.isfinite(telling)]
+    if not scores.size or not told.size:
         return None
     best, worst = float(scores.max()), float(scores.min())
-    floor = best - 2.0 * (best - float(np.quantile(ends, 2 / 3)))
-    if leader is not None and np.isfinite(leader).any():
-        floor = min(floor, float(np.quantile(sign * leader[np.isfinite(leader)], 0.1)))
+    floor = best - 3.0 * (best - float(np.quantile(told, 0.1)))
     floor = max(floor, worst) if best > floor else worst
     low, high = sorted((sign * floor, sign * best))
     return low, high

@@ -32,7 +32,8 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "name": snapshot.name,
         "state": str(snapshot.status),
-        "why": snapshot.reason if snapshot.status is not SweepStatus.RUNNING else "",
+        # "60 of 60 trials" as the reason would say twice what the progress says.
+        "why": "" if snapshot.reason == trials else snapshot.reason,
         "plan": snapshot.plan,
         "progress": " · ".join([trials, *_times(snapshot)]),
         "actions": _ACTIONS.get(snapshot.status, []),
@@ -90,11 +91,12 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
     goal, trial = snapshot.goal, snapshot.best
     if trial is None:
         sought = "highest" if goal.direction == "maximize" else "lowest"
-        return {"value": "", "line": f"The {sought} {goal.metric} will stand here", "params": []}
-    flat = snapshot.space.flatten(trial.params)
+        line = f"no {goal.metric} yet; the {sought} will stand here"
+        return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
+    flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot)
     return {
         "value": number(trial.value(goal.metric)),
-        "line": f"{goal.metric} · trial {trial.number} · {_at_step(trial, snapshot)}",
+        "line": " · ".join(filter(None, [goal.metric, f"trial {trial.number}", at])),
         "params": [[name, param(value)] for name, value in flat.items()],
         "title": "BEST" if snapshot.status.ended else "BEST SO FAR",
         "code": f"{snapshot.name}.best_params",
@@ -102,6 +104,9 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _at_step(trial: Trial, snapshot: Snapshot) -> str:
+    """Return "epoch 27"; nothing for a trial whose only report is its result."""
+    if not trial.count or (trial.count == 1 and trial.status is Status.COMPLETED):
+        return ""
     return f"{snapshot.step_name} {trial.steps:,}"
 
 
@@ -172,7 +177,7 @@ def note(trial: Trial, snapshot: Snapshot) -> str:
         return shortened(trial.reason, 90)
     if trial.status is Status.FAILED and trial.failure is not None:
         return shortened(worded(trial.failure), 90)
-    return _at_step(trial, snapshot) if trial.count else ""
+    return _at_step(trial, snapshot)
 
 
 def panel(

@@ -87,6 +87,7 @@ class Dashboard:
             except Exception:
                 # Whatever goes wrong on the way to the screen must not be felt by the sweep.
                 log.exception("the dashboard of %s could not be drawn", self.sweep.name)
+            self.release()
             self._wake.wait(max(TICK_SECONDS - (time.monotonic() - began), TICK_SECONDS / 5))
             self._wake.clear()
         if self._on_end is not None:
@@ -195,10 +196,10 @@ class Dashboard:
         self._soon()
 
     def release(self) -> None:
-        """Let the buttons work while the kernel is busy, called from what keeps it busy.
+        """Let the buttons work while the kernel is busy; needed again after each thing drawn.
 
-        ipykernel 7.4 sends a widget's messages to the shell that published on it last: from a cell
-        that is the main shell, which is busy. Without that mark they come in on a subshell, as
+        ipykernel 7.4 sends a widget's messages to the shell that published on it last: that is the
+        main shell, which a cell may keep busy. Without that mark they come in on a subshell, as
         they always do in 7.3 (``ipykernel.comm.comm._reply_subshell_for``).
         """
         for widget in (self.head, self.table, self.figure):

@@ -47,7 +47,7 @@ class Drawing:
         self._book = book
         self._view = curves.CurveView(book)
         scene = self._view.scene(snapshot)
-        self._parallel = parallel.scene(snapshot, book)
+        self._parallel = parallel.scene(snapshot, book, scene)
         self._chosen_at = max(1, len(self._parallel.trials))
         self._read_parallel = tuple(map(id, snapshot.trials))
         self._drawn_finished = self._drawn_parallel = 0.0
@@ -60,7 +60,7 @@ class Drawing:
         }
         made = overview.assembled(scene, self._parallel, theme.LIGHT)
         self.figure = go.FigureWidget(**made)
-        self.figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
+        self.figure._config = {"displayModeBar": False, "displaylogo": False}
         self.figure.add_class("nbtune-figure")
         self._on_select, self._on_brush = on_select, on_brush
         for trace in self.figure.data[:_PARALLEL]:
@@ -81,7 +81,7 @@ class Drawing:
         if width != self._width:
             self._width, self._read_parallel = width, ()
         scene = self._view.scene(snapshot, selected)
-        lines = self._lines(snapshot, now, last=last)
+        lines = self._lines(snapshot, scene, now, last=last)
         changed = lines is not None and lines.trials != self._parallel.trials
         with self.figure.batch_update():
             self._draw_curves(scene, now, last=last)
@@ -117,7 +117,7 @@ class Drawing:
         self._on_brush()
 
     def _lines(
-        self, snapshot: Snapshot, now: float, *, last: bool
+        self, snapshot: Snapshot, scene: curves.CurveScene, now: float, *, last: bool
     ) -> parallel.ParallelScene | None:
         """Return the parallel coordinates when it is time to draw them again."""
         if not last and now - self._drawn_parallel < PARALLEL_SECONDS:
@@ -133,7 +133,7 @@ class Drawing:
             paths = [axis.path for axis in self._parallel.axes[:-1]]
         else:
             self._chosen_at = max(1, len(self._parallel.trials))
-        return parallel.scene(snapshot, self._book, paths, width=self._width)
+        return parallel.scene(snapshot, self._book, scene, paths, width=self._width)
 
     def _draw_curves(self, scene: curves.CurveScene, now: float, *, last: bool) -> None:
         hold = not last and now - self._drawn_finished < scene.finished.x.size * SECONDS_A_POINT

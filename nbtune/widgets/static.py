@@ -65,12 +65,14 @@ class Twin:
         """Return both views: for Plotly, as an SVG, and as a line of text."""
         scene = curves.CurveView(self._book).scene(self._snapshot)
         thin = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
-        lines = parallel.scene(self._snapshot, self._book)
+        lines = parallel.scene(self._snapshot, self._book, scene)
         made = overview.assembled(scene, lines, theme.ANY)
         return {
             "application/vnd.plotly.v1+json": {
                 **json.loads(plotly.io.to_json(made, validate=False)),
-                "config": {"displayModeBar": False, "displaylogo": False, "responsive": True},
+                # Not "responsive": JupyterLab fits the figure itself, and a change of its theme
+                # would leave the figure without height.
+                "config": {"displayModeBar": False, "displaylogo": False},
             },
             "text/html": f'<div style="color:{_TEXT};{_FONT}">{svg.drawing(thin, lines)}</div>',
             "text/plain": f"[learning curves and parallel coordinates of {self._snapshot.name}]",
@@ -95,10 +97,10 @@ class Twin:
 
     def _table_text(self) -> str:
         table = self._table
-        rows = [["trial", table["metric"], *table["names"], "status", "reason"]]
-        rows += [[str(n), value, *cells, s, why] for n, value, cells, s, why in table["rows"]]
+        rows = [["trial", table["metric"], "status", "reason", *table["names"]]]
+        rows += [[str(n), value, s, why, *cells] for n, value, cells, s, why in table["rows"]]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        right = [True, True, *table["numeric"], False, False]
+        right = [True, True, False, False, *table["numeric"]]
         lines = [
             "  ".join(
                 cell.rjust(width) if is_right else cell.ljust(width)
@@ -171,9 +173,9 @@ def _failure_html(alert: dict[str, str]) -> str:
 
 def _table_html(twin: Twin) -> str:
     table = twin._table
-    sides = ["right", "right", *("right" if n else "left" for n in table["numeric"])]
-    sides += ["left", "left"]
-    names = ["trial", table["metric"], *table["names"], "status", "reason"]
+    sides = ["right", "right", "left", "left"]
+    sides += ["right" if numeric else "left" for numeric in table["numeric"]]
+    names = ["trial", table["metric"], "status", "reason", *table["names"]]
     header = _row(
         _cell("th", escape(name), f"text-align:{side};font-weight:400;white-space:nowrap;{_QUIET}")
         for name, side in zip(names, sides, strict=True)
@@ -184,12 +186,12 @@ def _table_html(twin: Twin) -> str:
         shown = [
             _cell("td", str(number), "text-align:right"),
             _cell("td", f"<b>{escape(value)}</b>", f"text-align:right{colour}"),
+            _cell("td", status, "text-align:left;" + _status_style(status)),
+            _cell("td", escape(why), f"text-align:left;white-space:nowrap;{_QUIET}"),
             *(
                 _cell("td", escape(cell), f"text-align:{side};white-space:nowrap")
-                for cell, side in zip(cells, sides[2:], strict=False)
+                for cell, side in zip(cells, sides[4:], strict=True)
             ),
-            _cell("td", status, "text-align:left;" + _status_style(status)),
-            _cell("td", escape(why), f"text-align:left;{_QUIET}"),
         ]
         rows.append(_row(shown))
     more = "".join(

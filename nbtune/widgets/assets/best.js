@@ -22,16 +22,13 @@ function render({ model, el }) {
 
   function draw() {
     const content = model.get("content");
+    if (!content.title) return;
     const value = make("div", "nbt-best-value");
-    if (content.value) {
-      value.append(
-        make("div", "nbt-caption", content.title),
-        make("div", "nbt-figure", content.value),
-        make("div", "nbt-quiet", content.line),
-      );
-    } else {
-      value.append(make("div", "nbt-quiet", content.line || ""));
-    }
+    value.append(
+      make("div", "nbt-caption", content.title),
+      make("div", content.value ? "nbt-figure" : "nbt-figure nbt-none", content.value || "—"),
+      make("div", "nbt-quiet", content.line),
+    );
     const params = make("div", "nbt-params");
     for (const [name, text] of content.params || []) {
       const pair = make("div", "nbt-pair");
