@@ -224,7 +224,7 @@ def test_threads_of_numeric_libraries_are_held_to_the_slots_cores(drive, monkeyp
 
 def test_a_worker_imports_nothing_that_the_objective_does_not(drive):
     def look(params):
-        heavy = ("pandas", "sklearn", "skopt", "plotly", "IPython", "ipywidgets", "sqlite3")
+        heavy = ("numpy", "pandas", "sklearn", "skopt", "plotly", "IPython", "asyncio", "sqlite3")
         return sum(name in sys.modules for name in heavy)
 
     assert drive(look).run().result == {"value": 0.0}
