@@ -31,10 +31,8 @@ def _list(shell: Any, options: Namespace) -> Any:
     return sweeps(options.store)
 
 
-def _show(shell: Any, options: Namespace) -> None:
-    from nbtune.widgets import show  # noqa: PLC0415 - only this command needs ipywidgets
-
-    show(_find(shell, options))
+def _show(shell: Any, options: Namespace) -> Any:
+    return _find(shell, options).dashboard()
 
 
 def _stop(shell: Any, options: Namespace) -> None:
@@ -55,11 +53,18 @@ def _pause(shell: Any, options: Namespace) -> None:
 
 
 def _resume(shell: Any, options: Namespace) -> None:
-    sweep = _find(shell, options).resume()
-    if options.name.isidentifier():
+    sweep = _find(shell, options)
+    binds = options.name.isidentifier()
+    if binds:
         refuse_to_shadow(options.name, shell.user_ns)
+    was_running = sweep.running_here
+    sweep.resume()
+    if binds:
         shell.push({options.name: sweep})
-    _say(f"{sweep.name} goes on.")
+    if was_running:
+        _say(f"{sweep.name} goes on.")  # its dashboard is on screen already
+    else:
+        sweep.dashboard()
 
 
 def _wait(shell: Any, options: Namespace) -> None:

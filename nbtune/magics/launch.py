@@ -11,6 +11,7 @@ import nbtune
 from nbtune import schedulers, searchers, workers
 from nbtune.exceptions import SpecError
 from nbtune.magics.line import evaluate, whole_number
+from nbtune.magics.options import function_parser
 from nbtune.objective import Objective
 from nbtune.registry import Registry
 from nbtune.store import Store, SweepRow
@@ -117,4 +118,10 @@ def _in_options(error: SpecError) -> str:
     message = str(error)
     if message.startswith("no budget"):
         return "no budget: the search would never end. Add --trials 60 or --time-limit 10m"
-    return re.sub(r"\b([a-z_]+)=", lambda match: f"--{match[1].replace('_', '-')} ", message)
+    known = function_parser().options
+
+    def option(match: re.Match[str]) -> str:
+        name = f"--{match[1].replace('_', '-')}"
+        return f"{name} " if name in known else match[0]
+
+    return re.sub(r"\b([a-z_]+)=", option, message)

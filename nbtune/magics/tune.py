@@ -136,8 +136,6 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         sweep = launch(objective, options, self.shell.user_ns)
         self.shell.push({options.name: sweep})
         if not options.quiet:
-            from nbtune.widgets import show
-
-            show(sweep)
+            sweep.dashboard()
         if options.wait:
             sweep.wait()

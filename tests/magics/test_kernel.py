@@ -41,7 +41,7 @@ class Kernel:
         def show(message):
             content = message["content"]
             shown.append(content.get("text", ""))
-            shown.append("\n".join(content.get("traceback", [])))
+            shown.append("\n".join([*content.get("traceback", []), *content.get("data", {})]))
 
         execution = self.client.execute_interactive(code, timeout=60, output_hook=show)
         reply = self.finish(execution)
@@ -82,6 +82,23 @@ def test_sweep_runs_while_other_cells_run(run):
     assert time.monotonic() - started < 10
     assert (status, shown) == ("ok", "running")
     run("beside.stop(); beside.wait()")
+
+
+@pytest.mark.parametrize(("option", "shown"), [("", True), ("--quiet", False)])
+def test_dashboard_is_shown_unless_quiet(run, option, shown):
+    line = LINE.replace("--quiet", option)
+
+    outputs = run(tune(f"drawn {line} --replace", SLOW))[1]
+
+    assert ("application/vnd.jupyter.widget-view+json" in outputs) is shown
+    run("drawn.stop(); drawn.wait()")
+
+
+def test_show_draws_a_sweep_that_is_only_in_the_store(run):
+    run(tune(f"stored {LINE} --wait"))
+    run("del stored")
+
+    assert "application/vnd.plotly.v1+json" in run("%tune show stored")[1]
 
 
 def test_interrupted_wait_shows_one_line_and_trials_go_on(kernel, run):

@@ -9,6 +9,7 @@ from magics import LINE, tune
 # --- starting
 
 
+# FEATURES D1
 def test_cell_returns_at_once_with_its_name_bound_and_nothing_else(shell):
     before = set(shell.user_ns)
 
@@ -101,6 +102,8 @@ def test_name_option_names_the_sweep_of_a_function(shell):
             "--maximize score --trials 2 --scheduler Hyperband(max=9)",
             "--scheduler: Hyperband(max=9) ",
         ),
+        ("--maximize score --trials 2 --searcher points", "Make it yourself: --searcher Points("),
+        ("--maximize score --trials 2 --searcher Hyperband()", "--searcher Hyperband"),
         ("--maximize score --trials 2 --workers two", "--workers: 'two' is not a whole number"),
         ("--maximize score --trials 2 --workers 0", "--workers: 0 is too small, the least is 1"),
         ("--maximize score --trials 2 --step 'a b'", "--step 'a b': give a name such as 'epoch'"),
@@ -181,6 +184,13 @@ def test_resume_goes_on_with_the_stored_trials(shell, swept):
     trials = shell.user_ns["quick"].snapshot().trials
     assert len(trials) == 6
     assert trials[:4] == swept.snapshot().trials
+
+
+def test_replace_of_a_running_sweep_is_refused(shell, refusal):
+    slow = "import time\nx: Real(0, 1) = 0.5\ntime.sleep(1)\nreport(score=x)"
+    shell.run_cell(tune(f"quick {LINE}", slow)).raise_error()
+
+    assert "sweep 'quick' is running: stop it first" in refusal(tune(f"quick {LINE} --replace"))
 
 
 def test_resume_of_nothing_starts(shell):
