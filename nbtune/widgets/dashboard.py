@@ -111,7 +111,7 @@ class Dashboard:
             self._drawing.draw(
                 snapshot,
                 selected=self._trial,
-                dark=self.head.dark,
+                colours=self.head.theme,
                 width=self.head.width,
                 now=now,
                 last=last,
