@@ -9,45 +9,60 @@ from typing import TextIO
 
 from nbtune.workers.guard import fflush
 
-__all__ = ["captured"]
+__all__ = ["Surroundings"]
 
 
-@contextlib.contextmanager
-def captured(folder: Path) -> Iterator[None]:
-    """Send all output to ``folder / "log.txt"``, at the level of file descriptors.
+class Surroundings:
+    """What every trial finds alike: the process's output, directory, environment as they are now.
 
-    What C libraries and child processes write goes there too. On the way out the output, the
-    working directory and the environment are as they were.
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder; trial n writes into ``folder / str(n)``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    streams = sys.stdin, sys.stdout, sys.stderr
-    environment = os.environ.copy()
-    directory = os.getcwd()  # noqa: PTH109 - one system call, pathlib takes three times as long
-    saved = os.dup(1), os.dup(2)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    try:
-        yield
-    finally:
-        for stream in {sys.stdout, sys.stderr, *streams[1:]}:
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = str(folder)
+        self._streams = sys.stdin, sys.stdout, sys.stderr
+        self._output = os.dup(1), os.dup(2)
+        self._environment = os.environ.copy()
+        self._directory = str(Path.cwd())
+
+    @contextlib.contextmanager
+    def of(self, number: int) -> Iterator[None]:
+        """Send all output of trial `number` to its ``log.txt``, at the level of descriptors.
+
+        What C libraries and child processes write goes there too.
+        """
+        # Plain strings and calls: with pathlib this took longer than all else of a short trial.
+        folder = f"{self._folder}/{number}"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)  # noqa: PTH102
+        log = os.open(f"{folder}/log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        try:
+            yield
+        finally:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        stdin, stdout, stderr = self._streams
+        for stream in {sys.stdout, sys.stderr, stdout, stderr}:
             with contextlib.suppress(Exception):  # the trial may have closed or replaced it
                 stream.flush()
         fflush()
-        for descriptor, copy in zip((1, 2), saved, strict=True):
+        for descriptor, copy in zip((1, 2), self._output, strict=True):
             os.dup2(copy, descriptor)
-            os.close(copy)
-        sys.stdin, sys.stdout, sys.stderr = (
-            streams[0],
-            _usable(streams[1], 1),
-            _usable(streams[2], 2),
-        )
-        if os.environ.copy() != environment:
+        self._streams = stdin, _usable(stdout, 1), _usable(stderr, 2)
+        sys.stdin, sys.stdout, sys.stderr = self._streams
+        if os.environ.copy() != self._environment:
             os.environ.clear()
-            os.environ.update(environment)
+            os.environ.update(self._environment)
         with contextlib.suppress(OSError):  # the folder may be gone
-            os.chdir(directory)
+            os.chdir(self._directory)
 
 
 def _usable(stream: TextIO, descriptor: int) -> TextIO:

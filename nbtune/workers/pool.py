@@ -70,6 +70,7 @@ class Pool:
         )
 
     def _describe(self, job: Job) -> Task:
+        job.folder.mkdir(parents=True, exist_ok=True)  # an error here is the caller's to see
         path = job.payload
         if path is None:
             path = self._folder / "payload"

@@ -15,7 +15,7 @@ from nbtune.context import Reporter
 from nbtune.decision import Stop
 from nbtune.exceptions import ReportError
 from nbtune.objective.payload import Payload
-from nbtune.workers.capture import captured
+from nbtune.workers.capture import Surroundings
 from nbtune.workers.channel import Link, connect, encode
 from nbtune.workers.outcome import Course, Outcome, failure_of, perform, trial_of
 
@@ -43,11 +43,12 @@ def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> N
     try:
         channel = _Channel(connect(address, key))
         payload = Payload(task.payload)
+        surroundings = Surroundings(task.folder)
         channel.say("hello", slot, generation)
         while True:
             message = channel.hear()
             if message[0] == "start":  # the rest was meant for a trial that is over
-                _run(channel, payload, task, *message[1:])
+                _run(channel, payload, surroundings, task, *message[1:])
     except (EOFError, OSError):
         pass  # the driver is gone: so is the sense of going on
     finally:
@@ -183,6 +184,7 @@ class _Desk:
 def _run(
     channel: _Channel,
     payload: Payload,
+    surroundings: Surroundings,
     task: Task,
     number: int,
     milestone: int | None,
@@ -193,7 +195,7 @@ def _run(
     channel.begin(number)
     course = Course(milestone)
     try:
-        with captured(task.folder / str(number)):
+        with surroundings.of(number):
             outcome = _perform(channel, payload, task, course, number, params)
     except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
         outcome = Outcome(how="raised", failure=failure_of(error))
