@@ -196,10 +196,10 @@ class LabPage:
         return "*" in prompt.inner_text()
 
     def outputs(self, index: int) -> list[dict[str, Any]]:
-        """Return a cell's outputs as nbformat has them."""
+        """Return a cell's outputs as nbformat has them; none for a cell of text."""
         return self.page.evaluate(
             """index => window.jupyterapp.shell.currentWidget
-                .content.widgets[index].model.outputs.toJSON()""",
+                .content.widgets[index].model.outputs?.toJSON() ?? []""",
             index,
         )
 
