@@ -40,10 +40,10 @@ class Goal:
     direction: Literal["maximize", "minimize"]
 
     def score(self, value: float | None) -> float | None:
-        """Return `value` so that higher is better; NaN ranks last, None stays None."""
+        """Return `value` so that higher is better; NaN and infinity rank last, None stays None."""
         if value is None:
             return None
-        if math.isnan(value):
+        if not math.isfinite(value):
             return -math.inf
         return value if self.direction == "maximize" else -value
 

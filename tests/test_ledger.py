@@ -54,8 +54,8 @@ def test_a_running_trial_may_be_the_best_and_loses_it_when_it_gets_worse():
     assert books.best.number == 0
 
 
-@pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_nan_and_the_worst_infinity_are_never_the_best(value):
+@pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
+def test_nan_and_infinity_are_never_the_best(value):
     books = ledger()
     run(books, value)
 

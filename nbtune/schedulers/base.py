@@ -15,7 +15,7 @@ class Scheduler(ABC):
     """Says how long each trial may run."""
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
-        """Take the seed, the step's name (for messages) and the objective's own ``epochs``, if any."""
+        """Take the seed, the step's name for messages, and the objective's ``epochs``, if any."""
         self.seed = seed
         self.step_name = step_name
 
