@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,6 @@ class Spawner:
         self._thread.join()
 
     def _run(self) -> None:
-        # Processes inherit the blocked SIGINT, so that an interrupt of the kernel's process group
-        # cannot hit them before they ignore it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         retired: list[Any] = []
         try:
             while True:
@@ -153,6 +151,11 @@ class Spawner:
     def _spawn(self, slot: Slot) -> None:
         from loky import ProcessPoolExecutor  # noqa: PLC0415 - 0.1 s, not in the caller's thread
 
+        # Processes inherit the blocked SIGINT, so that an interrupt of the kernel's process group
+        # cannot hit them before they ignore it. Starting multiprocessing's tracker, as a spawn
+        # does when it is not there, would unblock it again (CPython 3.11).
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         executor = ProcessPoolExecutor(
             max_workers=1,
             timeout=None,
