@@ -7,7 +7,18 @@ page's theme; elsewhere they stand as they are, so each is a middle tone with co
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BEST", "FAILED", "REST", "RUNNING", "SELECTED", "TEXT", "Shades", "frame"]
+__all__ = [
+    "ANY",
+    "BEST",
+    "FAILED",
+    "REST",
+    "RUNNING",
+    "SELECTED",
+    "SHADES",
+    "TEXT",
+    "Shades",
+    "frame",
+]
 
 RUNNING = "#2b86d9"
 BEST = "#e8700a"
@@ -33,9 +44,12 @@ class Shades:
         return [[index / last, colour] for index, colour in enumerate(self.scale)]
 
 
-ANY = Shades(("#a3a8ae", "#b39a83", "#d08a4c", BEST), "rgba(140,146,153,0.12)")
+ANY = Shades(("#8a9097", "#a38d78", "#cb864a", BEST), "rgba(140,146,153,0.12)")
 LIGHT = Shades(("#dfe2e6", "#d9c9b8", "#eba45c", "#d9540b"), "rgba(120,126,133,0.13)")
 DARK = Shades(("#33373d", "#5b4d41", "#b67a38", "#ffb454"), "rgba(150,156,163,0.11)")
+
+SHADES = {"light": LIGHT, "dark": DARK}
+"""By what the page says of its theme; `ANY` where it says nothing."""
 
 
 def frame(height: int) -> dict[str, Any]:

@@ -51,16 +51,16 @@ class Drawing:
         self._chosen_at = max(1, len(self._parallel.trials))
         self._read_parallel = tuple(map(id, snapshot.trials))
         self._drawn_finished = self._drawn_parallel = 0.0
-        self._dark, self._width = False, 920
+        self._colours, self._width = "", 920
         self._shown: dict[str, Lines] = {name: getattr(scene, name) for name in curves.TRACES}
         self._label = scene.label_text
         self._sent: dict[str, Any] = {
             "xaxis.range": list(scene.x_range),
             "yaxis.range": list(scene.y_range),
         }
-        made = overview.assembled(scene, self._parallel, theme.LIGHT)
+        made = overview.assembled(scene, self._parallel, theme.ANY)
         self.figure = go.FigureWidget(**made)
-        self.figure._config = {"displayModeBar": False, "displaylogo": False}
+        self.figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
         self.figure.add_class("nbtune-figure")
         self._on_select, self._on_brush = on_select, on_brush
         for trace in self.figure.data[:_PARALLEL]:
@@ -72,12 +72,27 @@ class Drawing:
         snapshot: Snapshot,
         *,
         selected: int | None,
-        dark: bool,
+        colours: str,
         width: int,
         now: float,
         last: bool,
     ) -> None:
-        """Bring the figure up to a snapshot; `now` in seconds, `last` draws all without delay."""
+        """Bring the figure up to a snapshot.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+        selected : int or None
+            The trial whose curve stands out.
+        colours : str
+            The page's theme, "light", "dark" or "".
+        width : int
+            The figure's width in pixels.
+        now : float
+            Seconds on any clock that never goes back.
+        last : bool
+            Whether to draw all that is new, however lately something was drawn.
+        """
         if width != self._width:
             self._width, self._read_parallel = width, ()
         scene = self._view.scene(snapshot, selected)
@@ -88,9 +103,8 @@ class Drawing:
             self._draw_axes(scene)
             if lines is not None:
                 self._draw_parallel(lines)
-            if dark != self._dark:
-                self._draw_shades(dark)
-                self._dark = dark
+            if colours != self._colours:
+                self._draw_shades(colours)
         if changed:
             self._on_brush()
 
@@ -195,8 +209,8 @@ class Drawing:
         trace.line.color = parallel.colours(lines)
         self._parallel = lines
 
-    def _draw_shades(self, dark: bool) -> None:
-        shades = theme.DARK if dark else theme.LIGHT
+    def _draw_shades(self, colours: str) -> None:
+        self._colours, shades = colours, theme.SHADES.get(colours, theme.ANY)
         trace = self.figure.data[_PARALLEL]
         trace.line.colorscale = shades.colorscale()
         trace.unselected.line.color = shades.brushed_out

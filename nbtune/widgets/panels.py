@@ -6,7 +6,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-__all__ = ["Best", "Head", "Table"]
+__all__ = ["Best", "Head", "Table", "asset"]
 
 _ASSETS = files("nbtune.widgets") / "assets"
 
@@ -19,14 +19,14 @@ def asset(name: str) -> str:
 class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     """Name, state, progress and buttons; ``content`` is what `content.head` returns.
 
-    Sends ``{"do": "pause" | "resume" | "stop"}``; sets ``dark`` to what the page's theme
-    is, and ``width`` to the dashboard's, in pixels.
+    Sends ``{"do": "pause" | "resume" | "stop"}``; sets ``theme`` to "light" or "dark"
+    as soon as a page shows it, and ``width`` to its own, in pixels.
     """
 
     _esm = asset("head.js")
     _css = asset("nbtune.css")
     content = traitlets.Dict().tag(sync=True)
-    dark = traitlets.Bool(default_value=False).tag(sync=True)
+    theme = traitlets.Unicode("").tag(sync=True)
     width = traitlets.Int(920).tag(sync=True)
 
 

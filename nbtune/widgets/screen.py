@@ -110,7 +110,8 @@ class Screen:
             if by_ticker in self._settled_by or False in self._settled_by:
                 return
             self._settled_by.add(by_ticker)
-            bundles = Twin(self._sweep.snapshot()).bundles()
+            colours = self._dashboard.head.theme if self._dashboard is not None else ""
+            bundles = Twin(self._sweep.snapshot(), colours).bundles()
             for handles in self._handles:
                 for handle, bundle in zip(handles, bundles, strict=True):
                     handle.update(bundle, raw=True)

@@ -17,6 +17,7 @@ from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import plural
 from nbtune.trial import Failure
 from nbtune.widgets import content, svg
+from nbtune.widgets.panels import asset
 
 __all__ = ["Bundle", "Twin"]
 
@@ -41,10 +42,13 @@ class Twin:
     Parameters
     ----------
     snapshot : Snapshot
+    colours : str
+        The theme of the page that shows it, "light" or "dark", empty when unknown.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, colours: str = "") -> None:
         self._snapshot = snapshot
+        self._shades = theme.SHADES.get(colours, theme.ANY)
         self._book = CurveBook(snapshot.goal.metric)
         self._book.read(snapshot.trials)
         order = content.ranked(snapshot, self._book)
@@ -66,7 +70,7 @@ class Twin:
         scene = curves.CurveView(self._book).scene(self._snapshot)
         thin = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
         lines = parallel.scene(self._snapshot, self._book, scene)
-        made = overview.assembled(scene, lines, theme.ANY)
+        made = overview.assembled(scene, lines, self._shades)
         return {
             "application/vnd.plotly.v1+json": {
                 **json.loads(plotly.io.to_json(made, validate=False)),
@@ -159,7 +163,8 @@ def _summary_html(twin: Twin) -> str:
         values = [_cell("td", escape(v), f"{left}font-size:14px") for _, v in best["params"]]
         rows = [f'<tr style="background:none">{"".join(c)}</tr>' for c in (names, values)]
         parts.append(f'<div style="overflow-x:auto">{_rows(rows)}</div>')
-    return f'<div style="color:{_TEXT};{_FONT}">{"".join(parts)}</div>'
+    look = f"<style>{asset('twin.css')}</style>"
+    return f'{look}<div class="nbtune-twin" style="color:{_TEXT};{_FONT}">{"".join(parts)}</div>'
 
 
 def _failure_html(alert: dict[str, str]) -> str:

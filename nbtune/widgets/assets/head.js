@@ -26,8 +26,9 @@ function watchTheme(model) {
   const tell = () => {
     const dark = isDark();
     document.body.classList.toggle("nbtune-dark", dark);
-    if (model.get("dark") !== dark) {
-      model.set("dark", dark);
+    const theme = dark ? "dark" : "light";
+    if (model.get("theme") !== theme) {
+      model.set("theme", theme);
       model.save_changes();
     }
   };
