@@ -13,7 +13,7 @@ from nbtune.engine import Snapshot
 from nbtune.plots.lines import CurveBook
 from nbtune.sweep import Sweep
 from nbtune.widgets import content
-from nbtune.widgets.drawing import Drawing
+from nbtune.widgets.drawing import Drawing, Look
 from nbtune.widgets.panels import Best, Head, Table
 
 __all__ = ["Dashboard"]
@@ -47,7 +47,7 @@ class Dashboard:
         self._ended = threading.Event()
         self._trial: int | None = None
         self._brushed: list[int] | None = None
-        self._drawn: tuple[Any, ...] = ()
+        self._listed: tuple[Any, Any] = (None, None)
         self._table_at = self._panel_at = 0.0
         snapshot = sweep.snapshot()
         self._book = CurveBook(snapshot.goal.metric)
@@ -108,14 +108,8 @@ class Dashboard:
             self._show_head(snapshot)
             now = time.monotonic()
             self._book.read(snapshot.trials)
-            self._drawing.draw(
-                snapshot,
-                selected=self._trial,
-                colours=self.head.theme,
-                width=self.head.width,
-                now=now,
-                last=last,
-            )
+            look = Look(self._trial, self.head.theme, self.head.width)
+            self._drawing.draw(snapshot, look, now=now, last=last)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
             if last:
@@ -128,10 +122,12 @@ class Dashboard:
                 widget.content = value
 
     def _show_table(self, snapshot: Snapshot, now: float, *, last: bool) -> None:
-        key = (snapshot.version, None if self._brushed is None else tuple(self._brushed))
-        if key == self._drawn or (not last and now - self._table_at < TABLE_SECONDS):
+        trials, brushed = self._listed
+        if snapshot.trials is trials and self._brushed is brushed:
             return
-        self._drawn, self._table_at = key, now
+        if not last and now - self._table_at < TABLE_SECONDS:
+            return
+        self._listed, self._table_at = (snapshot.trials, self._brushed), now
         order = content.ranked(snapshot, self._book)
         self.table.show(
             content=content.table(snapshot, order, self._brushed),
