@@ -136,6 +136,14 @@ class LabPage:
         self.page.goto(f"{self.server.url}/doc/tree/{path}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         if kernel:
+            # Idle alone is said too early: what a page asks before it is ready can get lost.
+            self.page.evaluate(
+                """async () => {
+                    const session = window.jupyterapp.shell.currentWidget.context.sessionContext;
+                    await session.ready;
+                    await session.session.kernel.info;
+                }"""
+            )
             self.wait_idle(60)
 
     def run_all(self) -> None:
