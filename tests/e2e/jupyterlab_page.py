@@ -222,7 +222,8 @@ class LabPage:
 
     def click_button(self, text: str) -> None:
         """Click the button that reads `text`, with the mouse."""
-        self.page.get_by_role("button", name=text, exact=True).first.click(timeout=20_000)
+        button = self.page.get_by_role("button", name=text, exact=True).first
+        button.click(timeout=30_000, no_wait_after=True)
 
     def points_drawn(self) -> int:
         """Return how many finite points the first figure's curves have in all."""
