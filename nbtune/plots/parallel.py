@@ -36,6 +36,7 @@ MOST_AXES = 10
 MOST_LINES = 300
 LETTER_PIXELS = 7.2
 _STAND_OUT = 5
+_BRUSHED = 0.6
 _ABSENT = 0.12
 """Share of an axis kept below its range for trials where the dimension is not active."""
 
@@ -353,9 +354,12 @@ def trace(
     }
 
 
-def colours(scene: ParallelScene) -> NDArray[np.float32]:
-    """Return a number in [0, 1] for each line that is drawn."""
-    return scene.strength[scene.drawn] if scene.trials else np.zeros(1, np.float32)
+def colours(scene: ParallelScene, *, brushed: bool = False) -> NDArray[np.float32]:
+    """Return a number in [0, 1] for each line that is drawn; under a brush none is pale."""
+    if not scene.trials:
+        return np.zeros(1, np.float32)
+    shown = scene.strength[scene.drawn]
+    return np.float32(_BRUSHED) + np.float32(1 - _BRUSHED) * shown if brushed else shown
 
 
 def dimension(axis: Axis, scene: ParallelScene) -> dict[str, Any]:

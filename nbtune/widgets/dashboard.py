@@ -80,13 +80,16 @@ class Dashboard:
         threading.Thread(target=self._follow, name=name, daemon=True).start()
 
     def _follow(self) -> None:
+        said = ""
         while not self._ended.is_set():
             began = time.monotonic()
             try:
                 self.refresh()
-            except Exception:
+            except Exception as error:
                 # Whatever goes wrong on the way to the screen must not be felt by the sweep.
-                log.exception("the dashboard of %s could not be drawn", self.sweep.name)
+                if repr(error) != said:
+                    said = repr(error)
+                    log.exception("the dashboard of %s could not be drawn", self.sweep.name)
             self.release()
             self._wake.wait(max(TICK_SECONDS - (time.monotonic() - began), TICK_SECONDS / 5))
             self._wake.clear()
@@ -106,12 +109,14 @@ class Dashboard:
             snapshot = self.sweep.snapshot()
             last = snapshot.status.ended
             self._show_head(snapshot)
+            self.release()
             now = time.monotonic()
             self._book.read(snapshot.trials)
             look = Look(self._trial, self.head.theme, self.head.width)
             self._drawing.draw(snapshot, look, now=now, last=last)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
+            self.release()
             if last:
                 self._ended.set()
 
@@ -160,8 +165,10 @@ class Dashboard:
         with self._lock:
             brushed = self._drawing.brushed()
         if brushed != self._brushed:
+            if (brushed is None) != (self._brushed is None):
+                self._drawing.recolour()
             self._brushed = brushed
-            self.sweep.selected = self.selected
+            self.sweep.selected = brushed
             self._table_at = 0.0
             self._soon()
 
@@ -192,11 +199,12 @@ class Dashboard:
         self._soon()
 
     def release(self) -> None:
-        """Let the buttons work while the kernel is busy; needed again after each thing drawn.
+        """Let clicks through while the kernel is busy with a cell; called after what is sent.
 
-        ipykernel 7.4 sends a widget's messages to the shell that published on it last: that is the
-        main shell, which a cell may keep busy. Without that mark they come in on a subshell, as
-        they always do in 7.3 (``ipykernel.comm.comm._reply_subshell_for``).
+        ipykernel 7.4 hands a widget's messages to the shell that published on it last: from a cell,
+        or a thread that a cell began, that is the main shell, which is busy. Without that mark
+        they come in on a subshell, as they always do in 7.3
+        (``ipykernel.comm.comm._reply_subshell_for``).
         """
         for widget in (self.head, self.table, self.figure):
             with contextlib.suppress(AttributeError):

@@ -129,6 +129,12 @@ class Drawing:
                 keep &= np.any(within, axis=0)
         return [n for n, kept in zip(self._parallel.trials, keep, strict=True) if kept]
 
+    def recolour(self) -> None:
+        """Colour the lines by score; those that a brush lets through are never pale."""
+        trace = self.figure.data[_PARALLEL]
+        brushed = any(dim.constraintrange for dim in trace.dimensions)
+        trace.line.color = parallel.colours(self._parallel, brushed=brushed)
+
     def unbrush(self) -> None:
         """Take all brushes away."""
         with self.figure.batch_update():
@@ -211,8 +217,8 @@ class Drawing:
                     dimension.label = made["label"]
                 if dimension.ticktext is None or list(dimension.ticktext) != made["ticktext"]:
                     dimension.ticktext = made["ticktext"]
-        trace.line.color = parallel.colours(lines)
         self._parallel = lines
+        self.recolour()
 
     def _draw_shades(self, colours: str) -> None:
         shades = theme.SHADES.get(colours, theme.ANY)
