@@ -52,17 +52,19 @@ class Dashboard:
         snapshot = sweep.snapshot()
         self._book = CurveBook(snapshot.goal.metric)
         self._book.read(snapshot.trials)
-        self._drawing = Drawing(
-            snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
-        )
+        self._drawing: Drawing | None = None
         self.head = Head(content=content.head(snapshot))
         self.best = Best(content=content.best(snapshot))
         self.table = Table(content=content.table(snapshot, content.ranked(snapshot, self._book)))
-        self.figure = self._drawing.figure
-        self.box = ipywidgets.VBox([self.head, self.best, self.figure, self.table])
+        self.box = ipywidgets.VBox([self.head, self.best, self.table])
         self.box.add_class("nbtune-dashboard")
         self.head.on_msg(self._on_message)
         self.table.on_msg(self._on_message)
+
+    @property
+    def figure(self) -> Any:
+        """The figure widget, None before the first `refresh`."""
+        return self._drawing.figure if self._drawing else None
 
     @property
     def selected(self) -> list[int]:
@@ -100,7 +102,7 @@ class Dashboard:
         """Free what the browser holds; what was drawn is replaced before."""
         self._ended.set()
         with self._lock:
-            for widget in (self.box, self.head, self.best, self.figure, self.table):
+            for widget in (*self.box.children, self.box):
                 widget.close()
 
     def refresh(self) -> None:
@@ -113,12 +115,28 @@ class Dashboard:
             now = time.monotonic()
             self._book.read(snapshot.trials)
             look = Look(self._trial, self.head.theme, self.head.width)
-            self._drawing.draw(snapshot, look, now=now, last=last)
+            self._open_drawing(snapshot).draw(snapshot, look, now=now, last=last)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
             self.release()
             if last:
                 self._ended.set()
+
+    def _open_drawing(self, snapshot: Snapshot) -> Drawing:
+        """Return the drawing, made at first use: a kernel's first figure costs it two seconds.
+
+        They are the ticker's then, and not those of the cell that shows the dashboard.
+        """
+        if self._drawing is None:
+            # The searcher's thread may be importing pandas, by way of scikit-learn: Plotly would
+            # look into the half of it that is there. This waits for the whole.
+            import pandas  # noqa: F401, PLC0415
+
+            self._drawing = Drawing(
+                snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
+            )
+            self.box.children = (self.head, self.best, self._drawing.figure, self.table)
+        return self._drawing
 
     def _show_head(self, snapshot: Snapshot) -> None:
         for widget, made in ((self.head, content.head), (self.best, content.best)):
@@ -162,6 +180,8 @@ class Dashboard:
         self._soon()
 
     def _read_brushes(self) -> None:
+        if self._drawing is None:
+            return
         with self._lock:
             brushed = self._drawing.brushed()
         if brushed != self._brushed:
@@ -186,7 +206,7 @@ class Dashboard:
             "stop": self.sweep.stop,
             "kill": lambda: self.sweep.kill(int(message["trial"])),
             "select": lambda: self.select(message.get("trial")),
-            "unbrush": self._drawing.unbrush,
+            "unbrush": self._unbrush,
         }
         act = acts.get(str(message.get("do")))
         if act is None:
@@ -197,6 +217,10 @@ class Dashboard:
             # A sweep that ended a moment ago has nothing left to stop; the next tick shows it.
             log.warning("%s could not be done", message, exc_info=True)
         self._soon()
+
+    def _unbrush(self) -> None:
+        if self._drawing is not None:
+            self._drawing.unbrush()
 
     def release(self) -> None:
         """Let clicks through while the kernel is busy with a cell; called after what is sent.
