@@ -93,8 +93,10 @@ def decisive_range(telling: Values, everything: Values, *, up: bool) -> tuple[fl
     if not scores.size or not told.size:
         return None
     best, worst = float(scores.max()), float(scores.min())
-    floor = best - 2.5 * (best - float(np.quantile(told, 0.15)))
-    floor = max(floor, worst) if best > floor else worst
+    # Where so many points are equal that they have no distance, fewer of them are left out.
+    spreads = (best - float(np.quantile(told, share)) for share in (0.15, 0.08, 0.03, 0.0))
+    spread = next((spread for spread in spreads if spread > 0), best - worst)
+    floor = max(best - 2.5 * spread, worst)
     low, high = sorted((sign * floor, sign * best))
     return low, high
 
