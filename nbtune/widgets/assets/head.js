@@ -55,10 +55,12 @@ function watchWidth(model, el) {
     }
   });
   observer.observe(el);
-  document.addEventListener("plotlywidget-after-render", fit);
+  // Plotly says so before the figure is in its place, and is deaf until a moment later.
+  const soon = () => [0, 150, 600, 1500].forEach((delay) => setTimeout(fit, delay));
+  document.addEventListener("plotlywidget-after-render", soon);
   return () => {
     observer.disconnect();
-    document.removeEventListener("plotlywidget-after-render", fit);
+    document.removeEventListener("plotlywidget-after-render", soon);
   };
 }
 
