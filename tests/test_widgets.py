@@ -349,6 +349,21 @@ def test_a_zoom_of_ones_own_is_left_alone():
     assert dashboard.figure.layout.yaxis.range == (0.2, 0.3)
 
 
+def test_the_figure_stands_still_while_the_pointer_is_at_its_brushes():
+    sweep = Shown(snapshot(made(0, curve(0, 3), Status.RUNNING)))
+    dashboard = opened(sweep)
+    press(dashboard, {"do": "hold", "on": True})
+    sweep.now = snapshot(made(0, curve(0, 4), Status.RUNNING), version=2)
+    time.sleep(0.01)
+
+    dashboard.refresh()
+    held = len(trace_of(dashboard, "running").x)
+    press(dashboard, {"do": "hold", "on": False})
+    dashboard.refresh()
+
+    assert (held, len(trace_of(dashboard, "running").x)) == (3, 4)
+
+
 def test_released_widgets_are_not_bound_to_a_shell():
     dashboard = opened(Shown(mixed()))
     dashboard.head.comm.__dict__["_reply_subshell_id"] = "main"

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 TABLE_SECONDS = 0.5
 LOG_SECONDS = 1.0
+HOLD_SECONDS = 4.0
+"""How long the figure stands still for a pointer of which nothing more is heard."""
 
 
 class Dashboard:
@@ -48,7 +50,7 @@ class Dashboard:
         self._trial: int | None = None
         self._brushed: list[int] | None = None
         self._listed: tuple[Any, Any] = (None, None)
-        self._table_at = self._panel_at = 0.0
+        self._table_at = self._panel_at = self._held_until = 0.0
         snapshot = sweep.snapshot()
         self._book = CurveBook(snapshot.goal.metric)
         self._book.read(snapshot.trials)
@@ -115,7 +117,9 @@ class Dashboard:
             now = time.monotonic()
             self._book.read(snapshot.trials)
             look = Look(self._trial, self.head.theme, self.head.width)
-            self._open_drawing(snapshot).draw(snapshot, look, now=now, last=last)
+            drawing = self._open_drawing(snapshot)
+            if last or now >= self._held_until:
+                drawing.draw(snapshot, look, now=now, last=last)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
             self.release()
@@ -207,6 +211,7 @@ class Dashboard:
             "kill": lambda: self.sweep.kill(int(message["trial"])),
             "select": lambda: self.select(message.get("trial")),
             "unbrush": self._unbrush,
+            "hold": lambda: self._hold(message.get("on", False)),
         }
         act = acts.get(str(message.get("do")))
         if act is None:
@@ -217,6 +222,10 @@ class Dashboard:
             # A sweep that ended a moment ago has nothing left to stop; the next tick shows it.
             log.warning("%s could not be done", message, exc_info=True)
         self._soon()
+
+    def _hold(self, on: bool) -> None:
+        """Leave the figure as it is while the pointer is at its brushes."""
+        self._held_until = time.monotonic() + HOLD_SECONDS if on else 0.0
 
     def _unbrush(self) -> None:
         if self._drawing is not None:

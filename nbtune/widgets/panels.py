@@ -19,7 +19,8 @@ def asset(name: str) -> str:
 class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     """Name, state, progress and buttons; ``content`` is what `content.head` returns.
 
-    Sends ``{"do": "pause" | "resume" | "stop"}``; sets ``theme`` to "light" or "dark"
+    Sends ``{"do": "pause" | "resume" | "stop"}``, and ``{"do": "hold", "on": True}`` while the
+    pointer is where brushes are drawn; sets ``theme`` to "light" or "dark"
     as soon as a page shows it, and ``width`` to its own, in pixels.
     """
 

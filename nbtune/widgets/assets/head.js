@@ -64,6 +64,28 @@ function watchWidth(model, el) {
   };
 }
 
+/* Each redraw would break off a brush that is being drawn: none while the pointer is over the
+   parallel coordinates. Said again while it stays, for the kernel forgets it after a few seconds. */
+function watchPointer(model, el) {
+  let over = false;
+  let said = 0;
+  const look = (event) => {
+    const figure = el.closest(".nbtune-dashboard")?.querySelector(".nbtune-figure");
+    const box = figure?.querySelector(".parcoords-control-view")?.getBoundingClientRect();
+    const inside = Boolean(box) && figure.contains(event.target)
+      && event.clientY > box.top - 20 && event.clientY < box.bottom + 20;
+    const dragging = over && event.buttons > 0;
+    const now = inside || dragging;
+    if (now === over && (!over || Date.now() - said < 1000)) return;
+    over = now;
+    said = Date.now();
+    model.send({ do: "hold", on: over });
+  };
+  const types = ["pointermove", "pointerdown", "pointerup"];
+  types.forEach((type) => document.addEventListener(type, look, { capture: true, passive: true }));
+  return () => types.forEach((type) => document.removeEventListener(type, look, { capture: true }));
+}
+
 function alertOf(alert) {
   const box = make("div", "nbt-alert");
   box.setAttribute("role", "alert");
@@ -149,7 +171,7 @@ function render({ model, el }) {
 
   model.on("change:content", draw);
   draw();
-  const forget = [watchTheme(model), watchWidth(model, el)];
+  const forget = [watchTheme(model), watchWidth(model, el), watchPointer(model, el)];
   return () => {
     model.off("change:content", draw);
     forget.forEach((stop) => stop());
