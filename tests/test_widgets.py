@@ -100,7 +100,7 @@ def test_the_best_is_named_with_its_trial_and_step():
 
 
 def test_before_any_value_the_best_says_what_will_stand_there():
-    assert content.best(snapshot())["line"] == "no accuracy yet; the highest will stand here"
+    assert content.best(snapshot())["line"] == "the highest accuracy will stand here"
 
 
 def test_rows_come_best_first_and_those_without_a_value_last():

@@ -171,7 +171,7 @@ class CurveView:
         far = max(trial.steps for trial in drawn) / 2
         curves = [self._book.curves[t.number] for t in drawn if t.steps >= far]
         scored = sorted(curves, key=lambda c: goal.score(c.last) or 0.0, reverse=True)
-        keep = min(MOST_TELLING, -(-3 * len(scored) // 4))
+        keep = min(MOST_TELLING, max(1, 3 * len(scored) // 4))
         return np.concatenate([np.array(curve.values) for curve in scored[:keep]])
 
     def _ends(self, numbers: Sequence[int]) -> list[float]:
@@ -233,9 +233,9 @@ def _whole_extent(*groups: Lines, rungs: Sequence[int]) -> tuple[int, int]:
 
 
 def _better(values: NDArray[np.float64], *, up: bool) -> NDArray[np.float64]:
-    """Return the better three quarters of the values, the whole numbers of them rounded up."""
+    """Return the better three quarters of the values, at least one where there is one."""
     known = np.sort(values[np.isfinite(values)])
-    keep = -(-3 * known.size // 4)
+    keep = min(known.size, max(1, 3 * known.size // 4))
     return known[known.size - keep :] if up else known[:keep]
 
 

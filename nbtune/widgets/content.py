@@ -91,7 +91,7 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
     goal, trial = snapshot.goal, snapshot.best
     if trial is None:
         sought = "highest" if goal.direction == "maximize" else "lowest"
-        line = f"no {goal.metric} yet; the {sought} will stand here"
+        line = f"the {sought} {goal.metric} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
     flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot)
     return {
