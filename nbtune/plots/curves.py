@@ -215,6 +215,8 @@ def _last_points(
     values = np.array([c.values[-1] for _, c in curves], np.float64)
     if within is not None:
         (low, high), log = within
+        # A hair inside: rounded to float32 it could lie outside, where Plotly draws nothing.
+        low, high = low + 1e-4 * (high - low), high - 1e-4 * (high - low)
         values = np.clip(values, *((10.0**low, 10.0**high) if log else (low, high)))
     return Lines(
         np.array([c.steps[-1] for _, c in curves], np.float32),
