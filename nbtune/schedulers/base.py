@@ -6,7 +6,7 @@ it its history again. Scores are oriented by the caller: higher is better, NaN c
 
 from abc import ABC, abstractmethod
 
-from nbtune.decision import Continue, Decision
+from nbtune.decision import Continue, Decision, Move, Sample
 
 __all__ = ["Scheduler"]
 
@@ -37,6 +37,13 @@ class Scheduler(ABC):
         `score` is its last, at `step`; None when it failed or never reported the metric.
         Not called for a trial that ``decide`` ended.
         """
+
+    def next(self) -> Move:
+        """Say what a free slot is for; a `Promote` or `Sample` that is returned is carried out.
+
+        A new trial comes back as ``start(number)``. Called again and again: it must be cheap.
+        """
+        return Sample()
 
     def rungs(self) -> list[int]:
         """Return the steps at which trials are compared, ascending; empty when there are none."""
