@@ -2,9 +2,9 @@
 
     python bench/dashboard.py [--curves 1000] [--points 27] [--seconds 20]
 
-Runs in a real kernel with a real connection. 990 trials have ended; ten run, report at each tick and
-are replaced when they reach the last point, as in a quick sweep. Prints the share of one core that
-the process used with the dashboard's ticker, and without it.
+Runs in a real kernel with a real connection. 990 trials have ended; ten run, report at each tick
+and are replaced when they reach the last point, as in a quick sweep. Prints the share of one core
+that the process used with the dashboard's ticker, and without it.
 """
 
 import argparse

@@ -51,7 +51,34 @@ _HOME = {
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
-__all__ = [*sorted(_MODULE_OF), "__version__"]
+__all__ = [
+    "Bool",
+    "Choice",
+    "Int",
+    "LogNormal",
+    "NbtuneError",
+    "NbtuneWarning",
+    "Normal",
+    "ObjectiveError",
+    "QueryError",
+    "Real",
+    "ReportError",
+    "Space",
+    "SpaceError",
+    "SpecError",
+    "StoreError",
+    "Sweep",
+    "SweepError",
+    "Trial",
+    "TrialError",
+    "WorkerError",
+    "__version__",
+    "current_trial",
+    "load",
+    "report",
+    "sweeps",
+    "tunable",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -45,18 +45,18 @@ class NbtuneError(Exception):
     """Base of every error that nbtune raises on purpose."""
 
 
-class _OneLine(NbtuneError):
+class _OneLineError(NbtuneError):
     """A user's mistake: IPython shows the line, not nbtune's own frames."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
 
 
-class SpaceError(_OneLine, ValueError):
+class SpaceError(_OneLineError, ValueError):
     """A domain or space is contradictory, or params lie outside it."""
 
 
-class ObjectiveError(_OneLine, ValueError):
+class ObjectiveError(_OneLineError, ValueError):
     """The cell, function or command cannot be used as an objective."""
 
 
@@ -64,7 +64,7 @@ class ReportError(NbtuneError, ValueError):
     """A call of ``report`` breaks its contract; the trial fails with it."""
 
 
-class SpecError(_OneLine, ValueError):
+class SpecError(_OneLineError, ValueError):
     """An option, argument or YAML key is wrong; ``path`` says where."""
 
     def __init__(self, message: str, path: str = "") -> None:
@@ -75,7 +75,7 @@ class SpecError(_OneLine, ValueError):
         return type(self), (str(self), self.path)
 
 
-class QueryError(_OneLine, ValueError):
+class QueryError(_OneLineError, ValueError):
     """A query cannot be read; ``position`` is the 0-based offset of the trouble."""
 
     def __init__(self, message: str, position: int = 0) -> None:
@@ -86,7 +86,7 @@ class QueryError(_OneLine, ValueError):
         return type(self), (str(self), self.position)
 
 
-class SweepError(_OneLine, RuntimeError):
+class SweepError(_OneLineError, RuntimeError):
     """A sweep cannot do what was asked of it, or ended for a reason worth an error."""
 
 
