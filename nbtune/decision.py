@@ -47,7 +47,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """End the trial's run for now; the scheduler may promote it later, `reason` says how it stands."""
+    """End the trial's run for now; it may be promoted later. ``reason`` says how it stands."""
 
     reason: str
 
@@ -62,10 +62,9 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Give the free slot to the paused trial `number`, with its next milestone ``until``."""
+    """Give the free slot to the paused trial ``number``."""
 
     number: int
-    until: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from nbtune.decision import Continue
+from nbtune.decision import Continue, Pause
 from nbtune.engine.ledger import Run
 from nbtune.schedulers.base import Scheduler
 from nbtune.trial import Goal
@@ -11,23 +11,53 @@ __all__ = ["replay"]
 
 
 def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> None:
-    """Bring a fresh scheduler to where it stood after `runs`, all of them ended."""
+    """Bring a fresh scheduler to where it stood after `runs`, all of them ended or paused."""
     runs = list(runs)
-    milestones: dict[int, int | None] = {}
-    values: dict[int, float] = {}
+    told = _Told(scheduler, goal)
     for _, number, step, metrics in _moments(runs):
         if metrics is None:
-            milestones[number] = scheduler.start(number).until
-            continue
-        if goal.metric in metrics:
-            values[number] = metrics[goal.metric]
-        until, score = milestones[number], goal.score(values.get(number))
-        if until is not None and step >= until and score is not None:
-            decision = scheduler.decide(number, step, score)
-            milestones[number] = decision.until if isinstance(decision, Continue) else None
+            told.start(number)
+        else:
+            told.report(number, step, metrics)
     for run in runs:
-        if milestones.get(run.number) is not None:
-            scheduler.end(run.number, run.last_step, goal.score(values.get(run.number)))
+        if run.status.ended:
+            told.end(run)
+
+
+class _Told:
+    """What a scheduler has been told, and how far it let each trial go."""
+
+    def __init__(self, scheduler: Scheduler, goal: Goal) -> None:
+        self._scheduler = scheduler
+        self._goal = goal
+        self._milestones: dict[int, int | None] = {}
+        self._paused: set[int] = set()
+        self._values: dict[int, float] = {}
+
+    def start(self, number: int) -> None:
+        """Tell that a trial starts, or goes on after a pause."""
+        self._milestones[number] = self._scheduler.start(number).until
+
+    def report(self, number: int, step: int, metrics: dict[str, float]) -> None:
+        """Tell a report, if the scheduler was asked about it."""
+        if number in self._paused:
+            self._paused.discard(number)
+            self.start(number)
+        if self._goal.metric in metrics:
+            self._values[number] = metrics[self._goal.metric]
+        until, score = self._milestones[number], self._goal.score(self._values.get(number))
+        if until is None or step < until or score is None:
+            return
+        decision = self._scheduler.decide(number, step, score)
+        self._milestones[number] = decision.until if isinstance(decision, Continue) else None
+        if isinstance(decision, Pause):
+            self._paused.add(number)
+
+    def end(self, run: Run) -> None:
+        """Tell that a trial ended, unless the scheduler ended it."""
+        if self._milestones.get(run.number) is not None:
+            score = self._goal.score(self._values.get(run.number))
+            self._scheduler.end(run.number, run.last_step, score)
 
 
 def _moments(runs: Iterable[Run]) -> list[tuple[float, int, int, dict[str, float] | None]]:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbtune.decision import Continue, Decision, Stop
+from nbtune.checkpoint import has_checkpoint
+from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wait
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
@@ -252,10 +253,8 @@ class Engine:
         for trial, origin in history:
             if origin == "suggested":
                 self._supply.skip()
-            if not trial.status.ended:
-                run = self._enter(trial.params, origin)
-                if trial.status is not Status.PENDING:
-                    self._clerk.restart(run)
+            if not (trial.status.ended or trial.status is Status.PAUSED):
+                self._start_again(trial, origin)
                 continue
             run = Run.from_trial(trial, origin)
             self._ledger.adopt(run)
@@ -265,6 +264,15 @@ class Engine:
         for run in sorted(ended, key=lambda run: run.ended or 0.0):
             self._observe_end(run)
         replay(self._scheduler, ended, self._goal)
+
+    def _start_again(self, trial: Trial, origin: str) -> None:
+        """Take up a trial that was running: from its checkpoint, without one from the start."""
+        run = self._enter(trial.params, origin)
+        if trial.dir is not None and has_checkpoint(trial.dir):
+            run.reports = list(trial.reports)
+            run.started = trial.started
+        elif trial.status is not Status.PENDING:
+            self._clerk.restart(run)
 
     def _enter(self, params: Params, origin: str, *, suggestion: int | None = None) -> Run:
         run = self._ledger.add(params, origin)
@@ -283,6 +291,14 @@ class Engine:
             self._complete(why)
 
     def _next_run(self) -> Run | None:
+        match self._scheduler.next():
+            case Promote(number):
+                return self._ledger.runs[number]
+            case Sample():
+                return self._new_run()
+        return None
+
+    def _new_run(self) -> Run | None:
         if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
             index, params = taken
             self._enter(params, "suggested", suggestion=index)
@@ -294,7 +310,13 @@ class Engine:
         self._ledger.start(run, slot, now)
         run.deadline = None if limit is None else now + limit
         self._workers.start(
-            slot, Assignment(number=run.number, params=run.params, milestone=milestone)
+            slot,
+            Assignment(
+                number=run.number,
+                params=run.params,
+                milestone=milestone,
+                known_until=run.last_step,
+            ),
         )
         self._clerk.mark(run)
         if self._announcer.heard:
@@ -309,8 +331,11 @@ class Engine:
     def _spent_out(self) -> str:
         """Return why no further trial can start, empty while one can."""
         budget = self._ledger.budget
-        if self._waiting:
+        move = self._scheduler.next()
+        if self._waiting or isinstance(move, Promote):
             return ""
+        if isinstance(move, Wait):
+            return "the schedule is complete"
         if self._ledger.room() == 0:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
                 return f"{len(self._ledger.runs)} of {budget.trials} trials"
@@ -339,10 +364,12 @@ class Engine:
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
             self._thinker.observe(run.number, run.params, score, step=run.last_step, ended=False)
-        else:
-            run.reason = getattr(decision, "reason", "")
-            run.decided = True
-        return decision
+            return decision
+        run.reason = getattr(decision, "reason", "")
+        run.decided = True
+        run.pausing = isinstance(decision, Pause)
+        # To a worker a pause is a stop: only the engine knows that the trial may go on.
+        return Stop(decision.reason) if isinstance(decision, Pause) else decision
 
     def _on_ended(self, event: Ended) -> None:
         run = self._ledger.running.get(event.number)
@@ -366,6 +393,8 @@ class Engine:
 
     def _outcome(self, run: Run, event: Ended) -> tuple[Status, str]:
         failure = event.failure
+        if event.how == "stopped" and run.pausing and not run.asked:
+            return Status.PAUSED, run.reason
         if event.how in ("stopped", "killed"):
             return Status.STOPPED, run.asked or run.reason
         if failure is not None:

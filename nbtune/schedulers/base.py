@@ -21,7 +21,7 @@ class Scheduler(ABC):
 
     @abstractmethod
     def start(self, number: int) -> Continue:
-        """Admit trial `number` and return its first milestone.
+        """Admit trial `number`, or let it go on after a pause, and return its next milestone.
 
         Randomness is drawn from ``(seed, number)``, so that a replayed history decides the same.
         """
@@ -39,9 +39,10 @@ class Scheduler(ABC):
         """
 
     def next(self) -> Move:
-        """Say what a free slot is for; a `Promote` or `Sample` that is returned is carried out.
+        """Say what a free slot is for.
 
-        A new trial comes back as ``start(number)``. Called again and again: it must be cheap.
+        A question, asked again and again: it changes nothing and is cheap. What comes of it is told
+        by ``start(number)``, for a new trial and for a paused one that goes on.
         """
         return Sample()
 

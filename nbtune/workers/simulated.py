@@ -90,7 +90,8 @@ class Simulated(Workers):
     """Runs trials on a virtual clock, as many at once as wanted.
 
     Each trial's objective runs to its end when the trial starts, without folder or log, and is
-    replayed from there: its reports arrive `seconds` apart. Use the inbox of these workers.
+    replayed from there: its reports arrive `seconds` apart. One that goes on after a pause is taken
+    to have a checkpoint: its earlier steps cost nothing. Use the inbox of these workers.
 
     Parameters
     ----------
@@ -143,6 +144,7 @@ class Simulated(Workers):
                 trial_of(assignment.number, params, self._job.folder, self._job.seed),
                 lambda step, metrics: reports.append((step, metrics)),
                 step_name=self._job.step_name,
+                known_until=assignment.known_until,
             ),
             Course(None),
             result_metric=self._job.result_metric,
