@@ -40,8 +40,8 @@ class Job:
 class Assignment:
     """One trial to run.
 
-    ``milestone`` is a step, None when nothing will be asked. Reports up to step ``known_until`` came
-    in an earlier run of the trial: they are not posted again.
+    ``milestone`` is a step, None when nothing will be asked. Reports up to step ``known_until``
+    came in an earlier run of the trial: they are not posted again.
     """
 
     number: int
