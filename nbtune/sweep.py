@@ -252,6 +252,7 @@ class Sweep(Results):
             seed=definition.seed,
             definition=cloudpickle.dumps(definition),
         )
+        threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
         try:
             self._write_payload()
         except BaseException:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nbtune.exceptions import ObjectiveError, StoreError
-from nbtune.objective import Payload, from_cell, write_payload
+from nbtune.objective import Payload, from_cell, from_function, write_payload
 
 BIG = 100_000
 
@@ -234,3 +234,23 @@ sys.stdout.write(str("numpy" in sys.modules))
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert told.stdout == "a 0.5\nFalse"
+
+
+def test_a_worker_that_loads_an_annotated_function_imports_neither_space_nor_numpy(path):
+    namespace = {"__name__": "__main__"}
+    exec("from nbtune import Real\ndef train(x: Real(0, 1) = 0.5):\n    return x", namespace)
+    write_payload(from_function(namespace["train"]).call, path)
+    code = (
+        "import sys; from pathlib import Path; from nbtune.objective.payload import Payload; "
+        "print(Payload(Path(sys.argv[1])).load()({'x': 0.25}), "
+        "'numpy' in sys.modules, 'nbtune.space' in sys.modules)"
+    )
+
+    seen = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert seen.split() == ["0.25", "False", "False"]

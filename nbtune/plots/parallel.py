@@ -33,8 +33,10 @@ __all__ = [
 MOST_AXES = 10
 """More dimensions than this and their labels run into each other at 800 pixels."""
 
+MOST_LINES = 300
 LETTER_PIXELS = 7.2
 _STAND_OUT = 5
+_BRUSHED = 0.6
 _ABSENT = 0.12
 """Share of an axis kept below its range for trials where the dimension is not active."""
 
@@ -67,6 +69,8 @@ class ParallelScene:
         The numbers of the trials drawn, in the order of the values on every axis.
     strength : array of float32, shape (n_trials,), in [0, 1]
         How good each trial is among all, as `strengths`: 1 is the best.
+    drawn : array of int, shape (n_drawn,)
+        Positions of the trials that have a line: all, or the best and the latest `MOST_LINES`.
     hidden : int
         How many dimensions are left out because there is no room.
     """
@@ -74,6 +78,7 @@ class ParallelScene:
     axes: tuple[Axis, ...]
     trials: tuple[int, ...]
     strength: NDArray[np.float32]
+    drawn: NDArray[np.intp]
     hidden: int = 0
 
 
@@ -100,21 +105,32 @@ def scene(
     width : int
         Of the figure in pixels: so long may labels be.
     """
-    last = {t.number: book.curves[t.number].last for t in snapshot.trials}
+    last = [curve.last for curve in book.curves]
     shown = [t for t in snapshot.trials if _drawable(t, last[t.number])]
     values = np.array([last[t.number] for t in shown], dtype=np.float64)
     dims = _one_a_path(snapshot.space)
     if paths is None:
-        paths = relevant(snapshot, shown, values)
+        paths = relevant(snapshot, shown, values, book)
     chosen = [dim for dim in dims if dim.path in paths]
     letters = max(6, int((width - 122) / max(1, len(chosen)) / LETTER_PIXELS))
-    axes = [_axis(dim, shown, letters) for dim in chosen]
+    strength = strengths(snapshot.goal, values)
+    axes = [_axis(dim, _positions(dim, shown, book), letters) for dim in chosen]
     return ParallelScene(
         axes=(*axes, _metric_axis(within, values, letters)),
         trials=tuple(trial.number for trial in shown),
-        strength=strengths(snapshot.goal, values),
+        strength=strength,
+        drawn=_most_telling(strength),
         hidden=len(dims) - len(chosen),
     )
+
+
+def _most_telling(strength: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return which lines to draw: more than `MOST_LINES` cover each other, and cost as much."""
+    count = strength.size
+    if count <= MOST_LINES:
+        return np.arange(count)
+    best = np.argsort(strength)[-2 * MOST_LINES // 3 :]
+    return np.union1d(best, np.arange(count - MOST_LINES // 3, count))
 
 
 def _drawable(trial: Trial, value: float | None) -> bool:
@@ -130,7 +146,9 @@ def _one_a_path(space: Space) -> list[Dimension]:
     return list(found.values())
 
 
-def relevant(snapshot: Snapshot, shown: Sequence[Trial], values: NDArray[np.float64]) -> list[str]:
+def relevant(
+    snapshot: Snapshot, shown: Sequence[Trial], values: NDArray[np.float64], book: CurveBook
+) -> list[str]:
     """Return the paths to show: all, or the `MOST_AXES` that say most about the metric.
 
     What a dimension says is the share of the variance of the trials' ranks that lies between four
@@ -142,7 +160,7 @@ def relevant(snapshot: Snapshot, shown: Sequence[Trial], values: NDArray[np.floa
     if len(shown) < 2 * MOST_AXES:
         return [dim.path for dim in dims[:MOST_AXES]]
     ranks = values.argsort().argsort().astype(np.float64)
-    told = {dim.path: _told(_positions(dim, shown), ranks) for dim in dims}
+    told = {dim.path: _told(_positions(dim, shown, book), ranks) for dim in dims}
     best = sorted(told, key=lambda path: told[path], reverse=True)[:MOST_AXES]
     return [dim.path for dim in dims if dim.path in best]
 
@@ -182,16 +200,20 @@ def _position(domain: Domain, value: Any) -> float:
     return place
 
 
-def _positions(dim: Dimension, trials: Sequence[Trial]) -> NDArray[np.float64]:
-    return np.array([_position(dim.domain, _value_at(dim, t.params)) for t in trials], np.float64)
+def _positions(dim: Dimension, trials: Sequence[Trial], book: CurveBook) -> NDArray[np.float64]:
+    """Return where each trial crosses the dimension's axis; params never change: asked once."""
+    known = book.positions.setdefault(dim.path, {})
+    for trial in trials:
+        if trial.number not in known:
+            known[trial.number] = _position(dim.domain, _value_at(dim, trial.params))
+    return np.array([known[trial.number] for trial in trials], dtype=np.float64)
 
 
 def _is_log(domain: Domain) -> bool:
     return isinstance(domain, LogNormal) or bool(getattr(domain, "log", False))
 
 
-def _axis(dim: Dimension, trials: Sequence[Trial], letters: int) -> Axis:
-    positions = _positions(dim, trials)
+def _axis(dim: Dimension, positions: NDArray[np.float64], letters: int) -> Axis:
     low, high, ticks, texts = _scale(dim.domain, positions)
     absent = np.isnan(positions)
     if absent.any() or dim.condition:
@@ -316,7 +338,7 @@ def trace(
         "type": "parcoords",
         "name": "parallel",
         "domain": {"x": [0.0, 1.0], "y": list(domain)},
-        "dimensions": [dimension(axis) for axis in scene.axes],
+        "dimensions": [dimension(axis, scene) for axis in scene.axes],
         "line": {
             "color": colours(scene),
             "cmin": 0.0,
@@ -332,17 +354,21 @@ def trace(
     }
 
 
-def colours(scene: ParallelScene) -> NDArray[np.float32]:
-    """Return a number in [0, 1] for each line that is drawn."""
-    return scene.strength if scene.trials else np.zeros(1, np.float32)
+def colours(scene: ParallelScene, *, brushed: bool = False) -> NDArray[np.float32]:
+    """Return a number in [0, 1] for each line that is drawn; under a brush none is pale."""
+    if not scene.trials:
+        return np.zeros(1, np.float32)
+    shown = scene.strength[scene.drawn]
+    return np.float32(_BRUSHED) + np.float32(1 - _BRUSHED) * shown if brushed else shown
 
 
-def dimension(axis: Axis) -> dict[str, Any]:
-    """Return one axis as Plotly's dict."""
+def dimension(axis: Axis, scene: ParallelScene) -> dict[str, Any]:
+    """Return one axis of a scene as Plotly's dict."""
+    crossings = axis.values[scene.drawn]
     return {
         "label": axis.label,
         # Plotly draws no axes without a line: one that crosses none stands in for it.
-        "values": axis.values if axis.values.size else np.full(1, np.nan, np.float32),
+        "values": crossings if crossings.size else np.full(1, np.nan, np.float32),
         "range": list(axis.range),
         "tickvals": list(axis.ticks),
         "ticktext": list(axis.texts),

@@ -44,9 +44,9 @@ class Shades:
         return [[index / last, colour] for index, colour in enumerate(self.scale)]
 
 
-ANY = Shades(("#8a9097", "#a38d78", "#cb864a", BEST), "rgba(140,146,153,0.12)")
-LIGHT = Shades(("#dfe2e6", "#d9c9b8", "#eba45c", "#d9540b"), "rgba(120,126,133,0.13)")
-DARK = Shades(("#33373d", "#5b4d41", "#b67a38", "#ffb454"), "rgba(150,156,163,0.11)")
+ANY = Shades(("#8a9097", "#a38d78", "#cb864a", BEST), "rgba(140,146,153,0.07)")
+LIGHT = Shades(("#dfe2e6", "#d9c9b8", "#eba45c", "#d9540b"), "rgba(120,126,133,0.06)")
+DARK = Shades(("#33373d", "#5b4d41", "#b67a38", "#ffb454"), "rgba(150,156,163,0.06)")
 
 SHADES = {"light": LIGHT, "dark": DARK}
 """By what the page says of its theme; `ANY` where it says nothing."""

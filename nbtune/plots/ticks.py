@@ -70,8 +70,8 @@ def _is_power_of_two(value: float) -> bool:
 def decisive_range(telling: Values, everything: Values, *, up: bool) -> tuple[float, float] | None:
     """Return the part of the metric's axis where trials differ by what matters.
 
-    From the best value down to three times the distance at which nine tenths of the telling points
-    lie: the first epochs of all, and the hopeless, would squeeze the rest into a line.
+    From the best value down to two and a half times the distance within which 85 % of the telling
+    points lie: the first epochs of all, and the hopeless, would squeeze the rest into a line.
 
     Parameters
     ----------
@@ -93,8 +93,10 @@ def decisive_range(telling: Values, everything: Values, *, up: bool) -> tuple[fl
     if not scores.size or not told.size:
         return None
     best, worst = float(scores.max()), float(scores.min())
-    floor = best - 3.0 * (best - float(np.quantile(told, 0.1)))
-    floor = max(floor, worst) if best > floor else worst
+    # Where so many points are equal that they have no distance, fewer of them are left out.
+    spreads = (best - float(np.quantile(told, share)) for share in (0.15, 0.08, 0.03, 0.0))
+    spread = next((spread for spread in spreads if spread > 0), best - worst)
+    floor = max(best - 2.5 * spread, worst)
     low, high = sorted((sign * floor, sign * best))
     return low, high
 

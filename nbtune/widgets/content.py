@@ -111,12 +111,17 @@ def _at_step(trial: Trial, snapshot: Snapshot) -> str:
 
 
 def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
-    """Return all trials, best first; those without a value last, the latest of them first."""
+    """Return all trials, best first, the earlier of equals first as in ``sweep.best``.
+
+    Those without a value come last, the latest of them first.
+    """
     score = snapshot.goal.score
 
     def rank(trial: Trial) -> tuple[bool, float, int]:
         value = score(book.curves[trial.number].last)
-        return value is None, -(value if value is not None else 0.0), -trial.number
+        if value is None:
+            return True, 0.0, -trial.number
+        return False, -value, trial.number
 
     return sorted(snapshot.trials, key=rank)
 

@@ -13,7 +13,7 @@ from nbtune.engine import Snapshot
 from nbtune.plots.lines import CurveBook
 from nbtune.sweep import Sweep
 from nbtune.widgets import content
-from nbtune.widgets.drawing import Drawing
+from nbtune.widgets.drawing import Drawing, Look
 from nbtune.widgets.panels import Best, Head, Table
 
 __all__ = ["Dashboard"]
@@ -47,22 +47,24 @@ class Dashboard:
         self._ended = threading.Event()
         self._trial: int | None = None
         self._brushed: list[int] | None = None
-        self._drawn: tuple[Any, ...] = ()
+        self._listed: tuple[Any, Any] = (None, None)
         self._table_at = self._panel_at = 0.0
         snapshot = sweep.snapshot()
         self._book = CurveBook(snapshot.goal.metric)
         self._book.read(snapshot.trials)
-        self._drawing = Drawing(
-            snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
-        )
+        self._drawing: Drawing | None = None
         self.head = Head(content=content.head(snapshot))
         self.best = Best(content=content.best(snapshot))
         self.table = Table(content=content.table(snapshot, content.ranked(snapshot, self._book)))
-        self.figure = self._drawing.figure
-        self.box = ipywidgets.VBox([self.head, self.best, self.figure, self.table])
+        self.box = ipywidgets.VBox([self.head, self.best, self.table])
         self.box.add_class("nbtune-dashboard")
         self.head.on_msg(self._on_message)
         self.table.on_msg(self._on_message)
+
+    @property
+    def figure(self) -> Any:
+        """The figure widget, None before the first `refresh`."""
+        return self._drawing.figure if self._drawing else None
 
     @property
     def selected(self) -> list[int]:
@@ -80,13 +82,16 @@ class Dashboard:
         threading.Thread(target=self._follow, name=name, daemon=True).start()
 
     def _follow(self) -> None:
+        said = ""
         while not self._ended.is_set():
             began = time.monotonic()
             try:
                 self.refresh()
-            except Exception:
+            except Exception as error:
                 # Whatever goes wrong on the way to the screen must not be felt by the sweep.
-                log.exception("the dashboard of %s could not be drawn", self.sweep.name)
+                if repr(error) != said:
+                    said = repr(error)
+                    log.exception("the dashboard of %s could not be drawn", self.sweep.name)
             self.release()
             self._wake.wait(max(TICK_SECONDS - (time.monotonic() - began), TICK_SECONDS / 5))
             self._wake.clear()
@@ -97,7 +102,7 @@ class Dashboard:
         """Free what the browser holds; what was drawn is replaced before."""
         self._ended.set()
         with self._lock:
-            for widget in (self.box, self.head, self.best, self.figure, self.table):
+            for widget in (*self.box.children, self.box):
                 widget.close()
 
     def refresh(self) -> None:
@@ -106,20 +111,32 @@ class Dashboard:
             snapshot = self.sweep.snapshot()
             last = snapshot.status.ended
             self._show_head(snapshot)
+            self.release()
             now = time.monotonic()
             self._book.read(snapshot.trials)
-            self._drawing.draw(
-                snapshot,
-                selected=self._trial,
-                colours=self.head.theme,
-                width=self.head.width,
-                now=now,
-                last=last,
-            )
+            look = Look(self._trial, self.head.theme, self.head.width)
+            self._open_drawing(snapshot).draw(snapshot, look, now=now, last=last)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
+            self.release()
             if last:
                 self._ended.set()
+
+    def _open_drawing(self, snapshot: Snapshot) -> Drawing:
+        """Return the drawing, made at first use: a kernel's first figure costs it two seconds.
+
+        They are the ticker's then, and not those of the cell that shows the dashboard.
+        """
+        if self._drawing is None:
+            # The searcher's thread may be importing pandas, by way of scikit-learn: Plotly would
+            # look into the half of it that is there. This waits for the whole.
+            import pandas  # noqa: F401, PLC0415
+
+            self._drawing = Drawing(
+                snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
+            )
+            self.box.children = (self.head, self.best, self._drawing.figure, self.table)
+        return self._drawing
 
     def _show_head(self, snapshot: Snapshot) -> None:
         for widget, made in ((self.head, content.head), (self.best, content.best)):
@@ -128,10 +145,12 @@ class Dashboard:
                 widget.content = value
 
     def _show_table(self, snapshot: Snapshot, now: float, *, last: bool) -> None:
-        key = (snapshot.version, None if self._brushed is None else tuple(self._brushed))
-        if key == self._drawn or (not last and now - self._table_at < TABLE_SECONDS):
+        trials, brushed = self._listed
+        if snapshot.trials is trials and self._brushed is brushed:
             return
-        self._drawn, self._table_at = key, now
+        if not last and now - self._table_at < TABLE_SECONDS:
+            return
+        self._listed, self._table_at = (snapshot.trials, self._brushed), now
         order = content.ranked(snapshot, self._book)
         self.table.show(
             content=content.table(snapshot, order, self._brushed),
@@ -161,11 +180,15 @@ class Dashboard:
         self._soon()
 
     def _read_brushes(self) -> None:
+        if self._drawing is None:
+            return
         with self._lock:
             brushed = self._drawing.brushed()
         if brushed != self._brushed:
+            if (brushed is None) != (self._brushed is None):
+                self._drawing.recolour()
             self._brushed = brushed
-            self.sweep.selected = self.selected
+            self.sweep.selected = brushed
             self._table_at = 0.0
             self._soon()
 
@@ -183,7 +206,7 @@ class Dashboard:
             "stop": self.sweep.stop,
             "kill": lambda: self.sweep.kill(int(message["trial"])),
             "select": lambda: self.select(message.get("trial")),
-            "unbrush": self._drawing.unbrush,
+            "unbrush": self._unbrush,
         }
         act = acts.get(str(message.get("do")))
         if act is None:
@@ -195,12 +218,17 @@ class Dashboard:
             log.warning("%s could not be done", message, exc_info=True)
         self._soon()
 
-    def release(self) -> None:
-        """Let the buttons work while the kernel is busy; needed again after each thing drawn.
+    def _unbrush(self) -> None:
+        if self._drawing is not None:
+            self._drawing.unbrush()
 
-        ipykernel 7.4 sends a widget's messages to the shell that published on it last: that is the
-        main shell, which a cell may keep busy. Without that mark they come in on a subshell, as
-        they always do in 7.3 (``ipykernel.comm.comm._reply_subshell_for``).
+    def release(self) -> None:
+        """Let clicks through while the kernel is busy with a cell; called after what is sent.
+
+        ipykernel 7.4 hands a widget's messages to the shell that published on it last: from a cell,
+        or a thread that a cell began, that is the main shell, which is busy. Without that mark
+        they come in on a subshell, as they always do in 7.3
+        (``ipykernel.comm.comm._reply_subshell_for``).
         """
         for widget in (self.head, self.table, self.figure):
             with contextlib.suppress(AttributeError):

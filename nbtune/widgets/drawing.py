@@ -1,6 +1,7 @@
 """The live figure: one FigureWidget kept in step with snapshots, sending only what changed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,28 @@ from nbtune.engine import Snapshot
 from nbtune.plots import curves, overview, parallel, theme
 from nbtune.plots.lines import CurveBook, Lines
 
-__all__ = ["Drawing"]
+__all__ = ["Drawing", "Look"]
 
-SECONDS_A_POINT = 1 / 30_000
-"""The trace of finished curves is sent at most every this many seconds a point: a second for
-30,000, so that a browser draws in peace, and a server that buffers for a closed one stays small."""
+SECONDS_A_POINT = 1 / 40_000
+"""How long to leave the browser in peace after a drawing, for each of its points: a figure of
+10,000 is drawn at 4 Hz, one of 30,000 nearly every second."""
 
 PARALLEL_SECONDS = 1.0
 
 _PARALLEL = len(curves.TRACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a snapshot is shown.
+
+    ``selected`` is the trial whose curve stands out, ``colours`` the page's theme, "light", "dark"
+    or "" while unknown, ``width`` that of the figure in pixels.
+    """
+
+    selected: int | None = None
+    colours: str = ""
+    width: int = 920
 
 
 class Drawing:
@@ -50,8 +64,9 @@ class Drawing:
         self._parallel = parallel.scene(snapshot, book, scene)
         self._chosen_at = max(1, len(self._parallel.trials))
         self._read_parallel = tuple(map(id, snapshot.trials))
-        self._drawn_finished = self._drawn_parallel = 0.0
-        self._colours, self._width = "", 920
+        self._drawn_parallel = self._next = 0.0
+        self._look = Look()
+        self._snapshot: Snapshot | None = None
         self._shown: dict[str, Lines] = {name: getattr(scene, name) for name in curves.TRACES}
         self._label = scene.label_text
         self._sent: dict[str, Any] = {
@@ -67,44 +82,36 @@ class Drawing:
             trace.on_click(self._clicked)
         self.figure.data[_PARALLEL].on_change(self._brushed, "dimensions")
 
-    def draw(
-        self,
-        snapshot: Snapshot,
-        *,
-        selected: int | None,
-        colours: str,
-        width: int,
-        now: float,
-        last: bool,
-    ) -> None:
-        """Bring the figure up to a snapshot.
+    def draw(self, snapshot: Snapshot, look: Look, *, now: float, last: bool) -> None:
+        """Bring the figure up to a snapshot, when it is time to.
 
         Parameters
         ----------
         snapshot : Snapshot
-        selected : int or None
-            The trial whose curve stands out.
-        colours : str
-            The page's theme, "light", "dark" or "".
-        width : int
-            The figure's width in pixels.
+        look : Look
+            How to show it; a new look is drawn at once.
         now : float
             Seconds on any clock that never goes back.
         last : bool
             Whether to draw all that is new, however lately something was drawn.
         """
-        if width != self._width:
-            self._width, self._read_parallel = width, ()
-        scene = self._view.scene(snapshot, selected)
-        lines = self._lines(snapshot, scene, now, last=last)
+        urgent = last or look != self._look
+        if not urgent and (snapshot is self._snapshot or now < self._next):
+            return
+        if look.width != self._look.width:
+            self._read_parallel = ()
+        scene = self._view.scene(snapshot, look.selected)
+        lines = self._lines(snapshot, scene, look, now, last=last)
         changed = lines is not None and lines.trials != self._parallel.trials
         with self.figure.batch_update():
-            self._draw_curves(scene, now, last=last)
+            self._draw_curves(scene)
             self._draw_axes(scene)
             if lines is not None:
                 self._draw_parallel(lines)
-            if colours != self._colours:
-                self._draw_shades(colours)
+            if look.colours != self._look.colours:
+                self._draw_shades(look.colours)
+        self._look, self._snapshot = look, snapshot
+        self._next = now + SECONDS_A_POINT * (scene.finished.x.size + scene.running.x.size)
         if changed:
             self._on_brush()
 
@@ -122,6 +129,12 @@ class Drawing:
                 keep &= np.any(within, axis=0)
         return [n for n, kept in zip(self._parallel.trials, keep, strict=True) if kept]
 
+    def recolour(self) -> None:
+        """Colour the lines by score; those that a brush lets through are never pale."""
+        trace = self.figure.data[_PARALLEL]
+        brushed = any(dim.constraintrange for dim in trace.dimensions)
+        trace.line.color = parallel.colours(self._parallel, brushed=brushed)
+
     def unbrush(self) -> None:
         """Take all brushes away."""
         with self.figure.batch_update():
@@ -131,10 +144,11 @@ class Drawing:
         self._on_brush()
 
     def _lines(
-        self, snapshot: Snapshot, scene: curves.CurveScene, now: float, *, last: bool
+        self, snapshot: Snapshot, scene: curves.CurveScene, look: Look, now: float, *, last: bool
     ) -> parallel.ParallelScene | None:
         """Return the parallel coordinates when it is time to draw them again."""
-        if not last and now - self._drawn_parallel < PARALLEL_SECONDS:
+        fresh = now - self._drawn_parallel < PARALLEL_SECONDS
+        if fresh and self._read_parallel and not last:
             return None
         read = tuple(map(id, snapshot.trials))
         if read == self._read_parallel:
@@ -147,17 +161,14 @@ class Drawing:
             paths = [axis.path for axis in self._parallel.axes[:-1]]
         else:
             self._chosen_at = max(1, len(self._parallel.trials))
-        return parallel.scene(snapshot, self._book, scene, paths, width=self._width)
+        return parallel.scene(snapshot, self._book, scene, paths, width=look.width)
 
-    def _draw_curves(self, scene: curves.CurveScene, now: float, *, last: bool) -> None:
-        hold = not last and now - self._drawn_finished < scene.finished.x.size * SECONDS_A_POINT
+    def _draw_curves(self, scene: curves.CurveScene) -> None:
         what = curves.hover(scene)
         for index, name in enumerate(curves.TRACES):
             lines: Lines = getattr(scene, name)
-            if (hold and name == "finished") or lines.same(self._shown[name]):
+            if lines.same(self._shown[name]):
                 continue
-            if name == "finished":
-                self._drawn_finished = now
             self._shown[name] = lines
             trace = self.figure.data[index]
             trace.x, trace.y, trace.customdata = lines.x, lines.y, lines.trial
@@ -195,10 +206,10 @@ class Drawing:
     def _draw_parallel(self, lines: parallel.ParallelScene) -> None:
         trace = self.figure.data[_PARALLEL]
         if [a.path for a in lines.axes] != [a.path for a in self._parallel.axes]:
-            trace.dimensions = [parallel.dimension(axis) for axis in lines.axes]
+            trace.dimensions = [parallel.dimension(axis, lines) for axis in lines.axes]
         else:
             for dimension, axis in zip(trace.dimensions, lines.axes, strict=True):
-                made = parallel.dimension(axis)
+                made = parallel.dimension(axis, lines)
                 dimension.values = made["values"]
                 if _plain(dimension.range) != made["range"]:
                     dimension.range, dimension.tickvals = made["range"], made["tickvals"]
@@ -206,11 +217,11 @@ class Drawing:
                     dimension.label = made["label"]
                 if dimension.ticktext is None or list(dimension.ticktext) != made["ticktext"]:
                     dimension.ticktext = made["ticktext"]
-        trace.line.color = parallel.colours(lines)
         self._parallel = lines
+        self.recolour()
 
     def _draw_shades(self, colours: str) -> None:
-        self._colours, shades = colours, theme.SHADES.get(colours, theme.ANY)
+        shades = theme.SHADES.get(colours, theme.ANY)
         trace = self.figure.data[_PARALLEL]
         trace.line.colorscale = shades.colorscale()
         trace.unselected.line.color = shades.brushed_out

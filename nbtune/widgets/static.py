@@ -4,12 +4,12 @@ A trusted notebook without widget state shows "model not found" for a widget and
 is in its bundle: these three stand in the widget's place and never beside it.
 """
 
-import json
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-import plotly.io
+import numpy as np
 
 from nbtune.engine import Snapshot
 from nbtune.plots import curves, overview, parallel, theme
@@ -73,7 +73,7 @@ class Twin:
         made = overview.assembled(scene, lines, self._shades)
         return {
             "application/vnd.plotly.v1+json": {
-                **json.loads(plotly.io.to_json(made, validate=False)),
+                **_plain(made),
                 # Not "responsive": JupyterLab fits the figure itself, and a change of its theme
                 # would leave the figure without height.
                 "config": {"displayModeBar": False, "displaylogo": False},
@@ -123,6 +123,22 @@ class Twin:
         return f"{self._summary_text()}\n\n{self._table_text()}"
 
     __repr__ = __str__
+
+
+def _plain(value: Any) -> Any:
+    """Return a figure's dict with lists for arrays: five significant digits, None for NaN.
+
+    Lists are twice as short so, and viewers with an older Plotly cannot read encoded buffers.
+    """
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind != "f":
+        return value.tolist()
+    return [None if math.isnan(item) else float(f"{item:.5g}") for item in value.tolist()]
 
 
 def _cell(tag: str, text: str, style: str) -> str:

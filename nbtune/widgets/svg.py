@@ -17,9 +17,6 @@ WIDTH = 960
 CURVES_TOP, CURVES_HEIGHT = 24, 270
 PARALLEL_TOP, PARALLEL_HEIGHT = 396, 150
 LEFT, RIGHT = 64, 70
-MOST_LINES = 300
-"""Parallel coordinates show this many of the best trials: more only make the file large."""
-
 _INNER = WIDTH - LEFT - RIGHT
 
 
@@ -161,7 +158,7 @@ def _parallel(lines: ParallelScene) -> Iterable[str]:
     xs = [LEFT + _INNER * index / max(1, count - 1) for index in range(count)]
     heights = np.array([_heights(axis) for axis in lines.axes])
     # The weak first, so that the strong lie on top.
-    for index in np.argsort(lines.strength)[-MOST_LINES:]:
+    for index in sorted(lines.drawn, key=lambda index: lines.strength[index]):
         points = "L".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, heights[:, index], strict=True))
         strength = float(lines.strength[index])
         yield (

@@ -126,6 +126,9 @@ class Workers(ABC):
         """Return the inbox that the engine should use with these workers."""
         return Inbox()
 
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Import ahead what `open` will need; called on a thread while the payload is written."""
+
     @abstractmethod
     def open(self, job: Job, inbox: Inbox) -> None:
         """Begin to bring up the slots; each posts `SlotReady` when it can take a trial.

@@ -55,6 +55,10 @@ class Local(Workers):
         self._devices = devices
         self._pool: Pool | None = None
 
+    def prepare(self) -> None:
+        """Import loky, which takes a quarter of a second."""
+        from loky import process_executor  # noqa: F401, PLC0415 - that is the point
+
     def open(self, job: Job, inbox: Inbox) -> None:
         """Begin to bring up the processes.
 

@@ -136,6 +136,14 @@ class LabPage:
         self.page.goto(f"{self.server.url}/doc/tree/{path}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         if kernel:
+            # Idle alone is said too early: what a page asks before it is ready can get lost.
+            self.page.evaluate(
+                """async () => {
+                    const session = window.jupyterapp.shell.currentWidget.context.sessionContext;
+                    await session.ready;
+                    await session.session.kernel.info;
+                }"""
+            )
             self.wait_idle(60)
 
     def run_all(self) -> None:
@@ -214,7 +222,8 @@ class LabPage:
 
     def click_button(self, text: str) -> None:
         """Click the button that reads `text`, with the mouse."""
-        self.page.get_by_role("button", name=text, exact=True).first.click(timeout=20_000)
+        button = self.page.get_by_role("button", name=text, exact=True).first
+        button.click(timeout=30_000, no_wait_after=True)
 
     def points_drawn(self) -> int:
         """Return how many finite points the first figure's curves have in all."""
