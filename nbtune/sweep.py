@@ -32,6 +32,7 @@ from nbtune.exceptions import (
     TrialError,
 )
 from nbtune.objective import Objective, Payload, from_function, write_payload
+from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
 from nbtune.schedulers import Scheduler
 from nbtune.schedulers import build as build_scheduler
@@ -585,6 +586,37 @@ class Sweep(Results):
             namespace = shell.user_ns
         namespace.update(params)
         return params
+
+    def replay(
+        self, *, scheduler: str | Scheduler = "hyperband", workers: int | None = None
+    ) -> Replay:
+        """Run this sweep's curves again under another scheduler, on a virtual clock.
+
+        It answers "what would Hyperband have saved?": the trials are the same and come in the same
+        order, each reports what it reported, as fast as it did; a sweep of which every trial ran
+        to its end (FIFO) has the most to tell.
+
+        Parameters
+        ----------
+        scheduler : str or Scheduler
+            What decides this time.
+        workers : int, optional
+            How many slots; by default as many as the sweep has.
+
+        Returns
+        -------
+        Replay
+            Its ``seconds``, ``steps`` and ``best``, and its ``snapshot``.
+        """
+        definition = self._definition
+        return replay(
+            curves_of(self.snapshot().trials),
+            goal=definition.goal,
+            scheduler=copy.deepcopy(build_scheduler(scheduler)),
+            slots=definition.workers.slots if workers is None else workers,
+            step_name=definition.step,
+            seed=definition.seed,
+        )
 
     def dashboard(self) -> Any:
         """Show the live dashboard, or the result of a sweep that has ended."""
