@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from nbtune.context import active_reporter
 
-__all__ = ["has_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["discard_checkpoints", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def save_checkpoint(state: Any) -> None:
         which is copied.
     """
     reporter = active_reporter()
-    if reporter is None:
+    if reporter is None or not reporter.keeps:
         return
     home = _home(reporter.trial.dir)
     home.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def load_checkpoint(default: T | None = None) -> Any | T:
     A folder comes back as the `Path` of the copy, to be read and not changed.
     """
     reporter = active_reporter()
-    if reporter is None:
+    if reporter is None or not reporter.keeps:
         return default
     for path in reversed(_saved(_home(reporter.trial.dir))):
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
@@ -69,6 +69,11 @@ def load_checkpoint(default: T | None = None) -> Any | T:
 def has_checkpoint(folder: Path) -> bool:
     """Return whether the trial with this folder has something to go on from."""
     return bool(_saved(_home(folder)))
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Forget what the trial with this folder has saved."""
+    _discard(_home(folder))
 
 
 def _home(folder: Path) -> Path:

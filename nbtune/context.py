@@ -62,6 +62,8 @@ class Reporter:
     known_until : int
         The last step that an earlier run of this trial reported: reports up to it are checked and
         dropped, so that a trial that starts over is not told twice. 0 for a fresh trial.
+    keeps : bool
+        Whether checkpoints are kept; not where a trial's whole course is computed ahead.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Reporter:
         *,
         step_name: str = "epoch",
         known_until: int = 0,
+        keeps: bool = True,
     ) -> None:
         self.trial = trial
         self.step_name = step_name
         self.last_step = 0
         self.known_until = known_until
+        self.keeps = keeps
         self._send = send
         self._lock = threading.RLock()
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbtune.checkpoint import has_checkpoint
+from nbtune.checkpoint import discard_checkpoints, has_checkpoint
 from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wait
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
@@ -291,12 +291,21 @@ class Engine:
             self._complete(why)
 
     def _next_run(self) -> Run | None:
-        match self._scheduler.next():
+        match self._scheduler.next(new=self._has_new()):
             case Promote(number):
-                return self._ledger.runs[number]
+                run = self._ledger.runs[number]
+                if number in self._ledger.running:
+                    return None  # paused a moment ago, its worker is still on the way out
+                if not self._scheduler.resume:
+                    discard_checkpoints(self._job.folder / str(number))
+                return run
             case Sample():
                 return self._new_run()
         return None
+
+    def _has_new(self) -> bool:
+        """Whether a trial that has never run is there or may still come."""
+        return bool(self._waiting) or not (self._ledger.room() == 0 or self._supply.exhausted)
 
     def _new_run(self) -> Run | None:
         if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
@@ -331,16 +340,16 @@ class Engine:
     def _spent_out(self) -> str:
         """Return why no further trial can start, empty while one can."""
         budget = self._ledger.budget
-        move = self._scheduler.next()
-        if self._waiting or isinstance(move, Promote):
+        has_new = self._has_new()
+        if not isinstance(self._scheduler.next(new=has_new), Wait):
             return ""
-        if isinstance(move, Wait):
+        if has_new:
             return "the schedule is complete"
         if self._ledger.room() == 0:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
                 return f"{len(self._ledger.runs)} of {budget.trials} trials"
             return f"{self._ledger.steps} of {budget.max_total_steps} steps"
-        return "every suggestion tried" if self._supply.exhausted else ""
+        return "every suggestion tried"
 
     # --- hearing
 
