@@ -20,6 +20,7 @@ from nbtune.definition import (
     budget_of,
     goal_of,
     identifier,
+    rules_of,
     seed_of,
     workers_of,
 )
@@ -39,6 +40,7 @@ from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
 from nbtune.space import Space
+from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.stored import stored_history, stored_snapshot, stored_status
 from nbtune.trial import Goal, Params, Trial
@@ -90,6 +92,8 @@ class Sweep(Results):
         Seconds after which a trial is asked to stop; 5 s later it is killed.
     max_total_steps : int, optional
         Start trials only while fewer steps than this have been reported in all.
+    stop_when : StopRule or sequence of StopRule
+        Further rules that end the sweep, from `nbtune.stopping`; any of them does.
     workers : int or Workers, optional
         Slots on this machine (by default as many as its cores allow), or where else to run.
     cpus, gpus : float
@@ -127,6 +131,7 @@ class Sweep(Results):
         trial_time_limit: float | None = None,
         compute_time_limit: float | None = None,
         max_total_steps: int | None = None,
+        stop_when: StopRule | Sequence[StopRule] = (),
         workers: int | Workers | None = None,
         cpus: int = 1,
         gpus: float = 0,
@@ -155,6 +160,7 @@ class Sweep(Results):
                 compute_time_limit=compute_time_limit,
                 max_total_steps=max_total_steps,
             ),
+            stop_when=rules_of(stop_when),
             step=identifier(step, "step"),
             seed=random.SystemRandom().randrange(2**31) if seed is None else seed_of(seed),
             max_t=objective.max_t,
@@ -282,6 +288,7 @@ class Sweep(Results):
                 scheduler=scheduler,
                 workers=copy.deepcopy(definition.workers),
                 budget=definition.budget,
+                stop_rules=definition.setup_rules(),
                 history=history,
             )
         except BaseException:

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wa
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.history import replay
+from nbtune.engine.history import recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -27,6 +27,7 @@ from nbtune.exceptions import nearest
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Space
+from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotReady, Workers
@@ -57,8 +58,8 @@ class Engine:
         Where it is written.
     job : Job
         What the workers run.
-    space, goal, searcher, scheduler, workers, budget
-        The parts; searcher and scheduler are set up, workers not yet open.
+    space, goal, searcher, scheduler, workers, budget, stop_rules
+        The parts; searcher, scheduler and rules are set up, workers not yet open.
     history : sequence of (Trial, origin)
         Trials from earlier processes, by number. Those that had not ended run again.
     """
@@ -75,6 +76,7 @@ class Engine:
         scheduler: Scheduler,
         workers: Workers,
         budget: Budget,
+        stop_rules: Sequence[StopRule] = (),
         history: Sequence[tuple[Trial, str]] = (),
     ) -> None:
         self._row = row
@@ -83,6 +85,7 @@ class Engine:
         self._goal = goal
         self._scheduler = scheduler
         self._workers = workers
+        self._rules = stop_rules
         self._ledger = Ledger(goal, budget)
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
@@ -231,6 +234,8 @@ class Engine:
             return left
         if budget.time_limit is not None:
             left.append(budget.time_limit - self._elapsed())
+        deadlines = (rule.deadline() for rule in self._rules)
+        left.extend(until - self._elapsed() for until in deadlines if until is not None)
         if budget.compute_time_limit is not None and self._ledger.running:
             spent = self._ledger.compute_seconds(self._inbox.now())
             left.append((budget.compute_time_limit - spent) / len(self._ledger.running))
@@ -264,6 +269,7 @@ class Engine:
         for run in sorted(ended, key=lambda run: run.ended or 0.0):
             self._observe_end(run)
         replay(self._scheduler, ended, self._goal)
+        recall(self._rules, ended, self._elapsed_before, self._job.folder)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
         """Take up a trial that was running: from its checkpoint, without one from the start."""
@@ -361,8 +367,23 @@ class Engine:
         self._clerk.report(run, event.reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(event.reports)))
+        if self._rules:
+            self._consult_on(run, event.reports)
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))
+
+    def _consult_on(self, run: Run, reports: Iterable[Report]) -> None:
+        now = self._elapsed()
+        self._obey(
+            rule.reported(run.number, report.metrics, now)
+            for report in reports
+            for rule in self._rules
+        )
+
+    def _obey(self, reasons: Iterable[str]) -> None:
+        """End the sweep for the first reason that a rule gives; every rule is asked."""
+        if given := [reason for reason in reasons if reason]:
+            self._finish(SweepStatus.COMPLETED, given[0])
 
     def _decide(self, run: Run) -> Decision:
         if run.asked:
@@ -388,6 +409,7 @@ class Engine:
             report = Report(run.last_step + 1, event.result, event.time)
             self._ledger.report(run, [report])
             self._clerk.report(run, [report])
+            self._consult_on(run, [report])
         status, reason = self._outcome(run, event)
         run.failure = event.failure if status is Status.FAILED else None
         self._ledger.end(run, status, reason, event.time)
@@ -395,6 +417,10 @@ class Engine:
             self._scheduler.end(run.number, run.last_step, self._usable_score(run))
         self._observe_end(run)
         self._supply.result_came()
+        if status.ended:
+            self._obey(
+                rule.ended(run.snapshot(self._job.folder), self._elapsed()) for rule in self._rules
+            )
         self._clerk.mark(run)
         if self._announcer.heard:
             self._announcer.announce(TrialEnded(run.snapshot(self._job.folder)))
@@ -480,6 +506,8 @@ class Engine:
         now = self._inbox.now()
         if spent := self._ledger.spent(now, self._elapsed()):
             self._finish(SweepStatus.COMPLETED, spent)
+        if self._rules:
+            self._obey(rule.tick(self._elapsed()) for rule in self._rules)
         for run in self._timed():
             if run.deadline is None or now < run.deadline:
                 continue
