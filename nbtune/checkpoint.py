@@ -52,18 +52,35 @@ def save_checkpoint(state: Any) -> None:
 def load_checkpoint(default: T | None = None) -> Any | T:
     """Return what the trial saved last, or `default` when it has saved nothing.
 
-    A folder comes back as the `Path` of the copy, to be read and not changed.
+    What was saved just before a report that never arrived (the process was killed in between) is
+    passed over for the one before, so that no step is missing. A folder comes back as the `Path` of
+    the copy, to be read and not changed.
     """
     reporter = active_reporter()
     if reporter is None or not reporter.keeps:
         return default
-    for path in reversed(_saved(_home(reporter.trial.dir))):
+    for path in reversed(_followed(_saved(_home(reporter.trial.dir)), reporter.known_until)):
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             state = path if path.is_dir() else pickle.loads(path.read_bytes())
             # Steps that are counted by `report` itself go on from here.
-            reporter.last_step = int(path.stem.partition("-")[2])
+            reporter.last_step = _step(path)
             return state
     return default
+
+
+def _followed(saved: list[Path], known_until: int) -> list[Path]:
+    """Drop the newest checkpoint if the report that was to follow it is not known."""
+    if not saved or _step(saved[-1]) < known_until:
+        return saved
+    # Two in a row after the same report: this trial does not save before each report.
+    if len(saved) > 1 and _step(saved[-2]) == _step(saved[-1]):
+        return saved
+    return saved[:-1]
+
+
+def _step(path: Path) -> int:
+    """Return the last step that had been reported when this was saved."""
+    return int(path.stem.partition("-")[2])
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -24,7 +24,8 @@ from nbtune.definition import (
     seed_of,
     workers_of,
 )
-from nbtune.engine import Engine, Snapshot, SweepStatus
+from nbtune.engine import Engine, Run, Snapshot, SweepStatus
+from nbtune.engine import replay as replay_history
 from nbtune.exceptions import (
     SpaceError,
     SpecError,
@@ -35,7 +36,7 @@ from nbtune.exceptions import (
 from nbtune.objective import Objective, Payload, from_function, write_payload
 from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
-from nbtune.schedulers import Scheduler
+from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
@@ -555,6 +556,32 @@ class Sweep(Results):
         return stored_snapshot(self._store, self._name, self._row, self._definition)
 
     # --- what follows
+
+    def rungs(self) -> "pd.DataFrame":
+        """Return one row a rung: ``bracket``, ``level``, ``trials``, ``passed``, ``cutoff``.
+
+        ``cutoff`` is the score that a trial needs to go on, higher is better whatever the sweep's
+        direction; NaN while none can be judged.
+        """
+        import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
+
+        columns = ["bracket", "level", "trials", "passed", "cutoff"]
+        rows = [[getattr(row, name) for name in columns] for row in self._told().rungs_table()]
+        return pd.DataFrame(rows, columns=columns)
+
+    def explain(self, trial: int | Trial) -> Explanation | None:
+        """Return how a trial stood when it was last compared with others, None if it never was.
+
+        Its rung, its rank among how many, its score and the cutoff that it had to reach.
+        """
+        return self._told().explain(trial if isinstance(trial, int) else trial.number)
+
+    def _told(self) -> Scheduler:
+        """Return a scheduler that has been told what the sweep's own was."""
+        _, scheduler = self._definition.setup_parts()
+        started = [trial for trial in self.snapshot().trials if trial.started is not None]
+        replay_history(scheduler, [Run.from_trial(trial, "") for trial in started], self.goal)
+        return scheduler
 
     @property
     def selected(self) -> "pd.DataFrame":

@@ -52,6 +52,26 @@ def test_a_trial_keeps_two(run, tmp_path):
     assert len(list((tmp_path / "3" / "checkpoints").iterdir())) == 2
 
 
+def test_what_was_saved_before_a_report_that_never_arrived_is_passed_over(run):
+    with run():
+        for epoch in range(1, 4):
+            save_checkpoint(epoch)
+            report(epoch=epoch, loss=1.0)
+
+    with run(known_until=2):
+        assert load_checkpoint() == 2
+    with run(known_until=3):
+        assert load_checkpoint() == 3
+
+
+def test_the_first_checkpoint_without_its_report_counts_for_nothing(run):
+    with run():
+        save_checkpoint(1)
+
+    with run():
+        assert load_checkpoint("from the start") == "from the start"
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
     with run():
         save_checkpoint("good")
@@ -79,9 +99,10 @@ def test_a_folder_is_copied(run, tmp_path):
     (model / "weights").write_text("1 2 3")
     with run():
         save_checkpoint(model)
+        report(loss=1.0)
     (model / "weights").write_text("changed")
 
-    with run():
+    with run(known_until=1):
         assert (load_checkpoint() / "weights").read_text() == "1 2 3"
 
 
@@ -93,6 +114,8 @@ def test_a_class_that_only_the_notebook_knows_is_kept(run):
 
     with run():
         save_checkpoint(model)
+        report(loss=1.0)
+    with run(known_until=1):
         assert load_checkpoint().weight == 5
 
 

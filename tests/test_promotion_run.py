@@ -1,12 +1,17 @@
 """Trials that are paused and go on: in the engine, on every kind of worker, and over a restart."""
 
+import subprocess
+import sys
+
 import pytest
+from driving import wait_until
 
 import nbtune
 from nbtune import Real, Sweep, load_checkpoint, report, save_checkpoint
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Run
 from nbtune.schedulers import Hyperband, SyncHyperband
+from nbtune.store import Store
 from nbtune.trial import Status
 from nbtune.workers import Inline, Local, Simulated
 
@@ -108,3 +113,69 @@ def test_a_replayed_history_brings_a_scheduler_to_where_it_stood():
     replay(scheduler, runs, done.goal)
 
     assert scheduler.rungs_table() == done._engine._scheduler.rungs_table()
+
+
+def test_rungs_and_explain_say_why_a_trial_was_stopped():
+    done = sweep(starting_over, scheduler=Hyperband(max_t=9), workers=Inline(1)).run()
+
+    rungs = done.rungs()
+    stopped = next(trial for trial in done.snapshot().trials if trial.status is Status.STOPPED)
+    told = done.explain(stopped)
+
+    assert list(rungs.columns) == ["bracket", "level", "trials", "passed", "cutoff"]
+    assert rungs.set_index("level").loc[1, "trials"] == 27
+    assert told.rung == stopped.steps
+    assert told.score < told.cutoff
+    assert 1 < told.rank <= told.of
+
+
+def test_a_stored_sweep_explains_itself_as_the_live_one_did():
+    done = sweep(starting_over, name="told", scheduler=Hyperband(max_t=9)).run()
+
+    assert nbtune.load("told").rungs().equals(done.rungs())
+
+
+LEARN = """
+import sys, time
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import SGDClassifier
+import nbtune
+from nbtune import Real, load_checkpoint, report, save_checkpoint
+
+X, y = load_digits(return_X_y=True)
+
+def train(alpha: Real(1e-5, 1e-1, log=True)):
+    model, done = load_checkpoint((SGDClassifier(alpha=alpha, random_state=0), 0))
+    began = done
+    for epoch in range(done + 1, 13):
+        model.partial_fit(X, y, classes=np.arange(10))
+        save_checkpoint((model, epoch))
+        time.sleep(0.1)
+        report(epoch=epoch, accuracy=model.score(X, y), began=began)
+
+sweep = nbtune.Sweep(
+    train, maximize="accuracy", searcher="random", trials=3, workers=1, name="killed", seed=3
+).start()
+sweep.wait()
+"""
+
+
+def test_an_estimator_goes_on_from_its_checkpoint_after_a_kill(tmp_path):  # FEATURES A8
+    script = tmp_path / "script.py"
+    script.write_text(LEARN)
+    with subprocess.Popen([sys.executable, str(script)]) as process:
+        wait_until(lambda: "killed" in Store().names(), 30)
+        wait_until(lambda: len(nbtune.load("killed").reports) > 5, 30)
+        process.kill()
+    before = nbtune.load("killed").snapshot().trials
+
+    again = nbtune.load("killed").resume()
+    assert again.wait(60)
+
+    after = again.snapshot().trials
+    assert [[report.step for report in trial.reports] for trial in after] == [[*range(1, 13)]] * 3
+    cut = next(trial for trial in before if trial.status is Status.RUNNING)
+    began = [report.metrics["began"] for report in after[cut.number].reports]
+    assert began[0] == 0
+    assert began[-1] >= cut.steps - 2
