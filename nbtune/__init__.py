@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbtune.checkpoint import load_checkpoint, save_checkpoint
     from nbtune.context import current_trial, report
     from nbtune.exceptions import (
         NbtuneError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "nbtune.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "nbtune.context": ("current_trial", "report"),
     "nbtune.exceptions": (
         "NbtuneError",
@@ -75,7 +77,9 @@ __all__ = [
     "__version__",
     "current_trial",
     "load",
+    "load_checkpoint",
     "report",
+    "save_checkpoint",
     "sweeps",
     "tunable",
 ]

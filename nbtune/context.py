@@ -18,7 +18,15 @@ from typing import Any
 from nbtune.exceptions import ReportError
 from nbtune.trial import Params
 
-__all__ = ["CurrentTrial", "Reporter", "TrialStopped", "current_trial", "report", "reporting"]
+__all__ = [
+    "CurrentTrial",
+    "Reporter",
+    "TrialStopped",
+    "active_reporter",
+    "current_trial",
+    "report",
+    "reporting",
+]
 
 
 class TrialStopped(BaseException):
@@ -51,8 +59,11 @@ class Reporter:
         or `ReportError`.
     step_name : str
         The keyword that names the step, for instance "epoch".
-    last_step : int
-        The last step already reported, 0 for a fresh trial.
+    known_until : int
+        The last step that an earlier run of this trial reported: reports up to it are checked and
+        dropped, so that a trial that starts over is not told twice. 0 for a fresh trial.
+    keeps : bool
+        Whether checkpoints are kept; not where a trial's whole course is computed ahead.
     """
 
     def __init__(
@@ -61,11 +72,14 @@ class Reporter:
         send: Callable[[int, dict[str, float]], None],
         *,
         step_name: str = "epoch",
-        last_step: int = 0,
+        known_until: int = 0,
+        keeps: bool = True,
     ) -> None:
         self.trial = trial
         self.step_name = step_name
-        self.last_step = last_step
+        self.last_step = 0
+        self.known_until = known_until
+        self.keeps = keeps
         self._send = send
         self._lock = threading.RLock()
 
@@ -83,7 +97,8 @@ class Reporter:
         with self._lock:
             number = self.last_step + 1 if step is None else self._check_step(step, caller)
             self.last_step = number
-            self._send(number, values)
+            if number > self.known_until:
+                self._send(number, values)
 
     def _check_step(self, step: object, caller: Callable[[], str]) -> int:
         try:
@@ -131,7 +146,8 @@ _context: ContextVar[Reporter | None] = ContextVar("nbtune_reporter", default=No
 _of_process: Reporter | None = None  # threads that a trial starts do not inherit the ContextVar
 
 
-def _active() -> Reporter | None:
+def active_reporter() -> Reporter | None:
+    """Return what takes this context's reports, None outside a sweep."""
     return _context.get() or _of_process
 
 
@@ -173,7 +189,7 @@ def report(step: int | None = None, **metrics: Any) -> None:
     ReportError
         When the step is not a positive integer or does not grow, or a metric is not a number.
     """
-    reporter = _active()
+    reporter = active_reporter()
     if reporter is None:
         shown = {"step": step, **metrics} if step is not None else metrics
         sys.stdout.write(
@@ -196,5 +212,5 @@ def current_trial() -> CurrentTrial | None:
     Its ``number``, ``params``, ``dir`` (a folder for the trial's files, created on first use by
     the worker) and ``seed`` (its own, from the sweep's seed and its number).
     """
-    reporter = _active()
+    reporter = active_reporter()
     return reporter.trial if reporter else None

@@ -1,9 +1,20 @@
-"""What may be decided about a running trial at its milestone."""
+"""What may be decided: about a trial at its milestone, and about a slot that is free."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Complete", "Continue", "Decision", "Reject", "Stop"]
+__all__ = [
+    "Complete",
+    "Continue",
+    "Decision",
+    "Move",
+    "Pause",
+    "Promote",
+    "Reject",
+    "Sample",
+    "Stop",
+    "Wait",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +45,34 @@ class Reject:
     message: str
 
 
-Decision: TypeAlias = Continue | Stop | Complete | Reject
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """End the trial's run for now; it may be promoted later. ``reason`` says how it stands."""
+
+    reason: str
+
+
+Decision: TypeAlias = Continue | Stop | Complete | Reject | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Give the free slot to a new trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Give the free slot to the paused trial ``number``."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Leave the slot free until another trial reports or ends.
+
+    Asked for while no trial is running, it means that the schedule is complete: the sweep ends.
+    """
+
+
+Move: TypeAlias = Sample | Promote | Wait

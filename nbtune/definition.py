@@ -9,10 +9,11 @@ from nbtune.exceptions import SpecError
 from nbtune.schedulers import Scheduler
 from nbtune.searchers import Searcher
 from nbtune.space import Space
+from nbtune.stopping import StopRule
 from nbtune.trial import Goal
 from nbtune.workers import Local, Workers
 
-__all__ = ["Definition", "budget_of", "goal_of", "identifier", "seed_of", "workers_of"]
+__all__ = ["Definition", "budget_of", "goal_of", "identifier", "rules_of", "seed_of", "workers_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Definition:
     scheduler: Scheduler
     workers: Workers
     budget: Budget
+    stop_when: tuple[StopRule, ...]
     step: str
     seed: int
     max_t: int | None
@@ -47,9 +49,17 @@ class Definition:
         scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
         return searcher, scheduler
 
+    def setup_rules(self) -> tuple[StopRule, ...]:
+        """Return copies of the rules that end the sweep, set up and ready to use."""
+        rules = copy.deepcopy(self.stop_when)
+        for rule in rules:
+            rule.setup([self.goal], trials=self.budget.trials)
+        return rules
+
     def check(self) -> None:
         """Let the parts refuse now what they would refuse at the start; ask for a budget."""
         searcher, _ = self.setup_parts()
+        self.setup_rules()
         if not self.budget.bounded and not searcher.finite:
             raise SpecError(
                 "no budget: the search would never end. Give one of trials=60, time_limit=600 "
@@ -100,6 +110,18 @@ def budget_of(**limits: object) -> Budget:
             wanted = "a whole number from 1" if whole else "a positive number of seconds"
             raise SpecError(f"{name}={value!r}: give {wanted}", name)
     return Budget(**limits)  # type: ignore[arg-type]
+
+
+def rules_of(stop_when: object) -> tuple[StopRule, ...]:
+    """Return the rules that one rule, or a sequence of them, stands for."""
+    rules = (stop_when,) if isinstance(stop_when, StopRule) else stop_when
+    if not isinstance(rules, list | tuple) or not all(isinstance(r, StopRule) for r in rules):
+        raise SpecError(
+            f"stop_when={stop_when!r}: give rules of nbtune.stopping, for instance "
+            "[MetricThreshold('accuracy', 0.98), Plateau(trials=20)]",
+            "stop_when",
+        )
+    return tuple(rules)
 
 
 def identifier(value: object, name: str) -> str:

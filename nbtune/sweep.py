@@ -20,10 +20,12 @@ from nbtune.definition import (
     budget_of,
     goal_of,
     identifier,
+    rules_of,
     seed_of,
     workers_of,
 )
-from nbtune.engine import Engine, Snapshot, SweepStatus
+from nbtune.engine import Engine, Run, Snapshot, SweepStatus
+from nbtune.engine import replay as replay_history
 from nbtune.exceptions import (
     SpaceError,
     SpecError,
@@ -32,12 +34,14 @@ from nbtune.exceptions import (
     TrialError,
 )
 from nbtune.objective import Objective, Payload, from_function, write_payload
+from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
-from nbtune.schedulers import Scheduler
+from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
 from nbtune.space import Space
+from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.stored import stored_history, stored_snapshot, stored_status
 from nbtune.trial import Goal, Params, Trial
@@ -89,6 +93,8 @@ class Sweep(Results):
         Seconds after which a trial is asked to stop; 5 s later it is killed.
     max_total_steps : int, optional
         Start trials only while fewer steps than this have been reported in all.
+    stop_when : StopRule or sequence of StopRule
+        Further rules that end the sweep, from `nbtune.stopping`; any of them does.
     workers : int or Workers, optional
         Slots on this machine (by default as many as its cores allow), or where else to run.
     cpus, gpus : float
@@ -126,6 +132,7 @@ class Sweep(Results):
         trial_time_limit: float | None = None,
         compute_time_limit: float | None = None,
         max_total_steps: int | None = None,
+        stop_when: StopRule | Sequence[StopRule] = (),
         workers: int | Workers | None = None,
         cpus: int = 1,
         gpus: float = 0,
@@ -154,6 +161,7 @@ class Sweep(Results):
                 compute_time_limit=compute_time_limit,
                 max_total_steps=max_total_steps,
             ),
+            stop_when=rules_of(stop_when),
             step=identifier(step, "step"),
             seed=random.SystemRandom().randrange(2**31) if seed is None else seed_of(seed),
             max_t=objective.max_t,
@@ -281,6 +289,7 @@ class Sweep(Results):
                 scheduler=scheduler,
                 workers=copy.deepcopy(definition.workers),
                 budget=definition.budget,
+                stop_rules=definition.setup_rules(),
                 history=history,
             )
         except BaseException:
@@ -548,6 +557,32 @@ class Sweep(Results):
 
     # --- what follows
 
+    def rungs(self) -> "pd.DataFrame":
+        """Return one row a rung: ``bracket``, ``level``, ``trials``, ``passed``, ``cutoff``.
+
+        ``cutoff`` is the score that a trial needs to go on, higher is better whatever the sweep's
+        direction; NaN while none can be judged.
+        """
+        import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
+
+        columns = ["bracket", "level", "trials", "passed", "cutoff"]
+        rows = [[getattr(row, name) for name in columns] for row in self._told().rungs_table()]
+        return pd.DataFrame(rows, columns=columns)
+
+    def explain(self, trial: int | Trial) -> Explanation | None:
+        """Return how a trial stood when it was last compared with others, None if it never was.
+
+        Its rung, its rank among how many, its score and the cutoff that it had to reach.
+        """
+        return self._told().explain(trial if isinstance(trial, int) else trial.number)
+
+    def _told(self) -> Scheduler:
+        """Return a scheduler that has been told what the sweep's own was."""
+        _, scheduler = self._definition.setup_parts()
+        started = [trial for trial in self.snapshot().trials if trial.started is not None]
+        replay_history(scheduler, [Run.from_trial(trial, "") for trial in started], self.goal)
+        return scheduler
+
     @property
     def selected(self) -> "pd.DataFrame":
         """The trials brushed in the dashboard, as in ``trials``; all of them without a brush."""
@@ -585,6 +620,37 @@ class Sweep(Results):
             namespace = shell.user_ns
         namespace.update(params)
         return params
+
+    def replay(
+        self, *, scheduler: str | Scheduler = "hyperband", workers: int | None = None
+    ) -> Replay:
+        """Run this sweep's curves again under another scheduler, on a virtual clock.
+
+        It answers "what would Hyperband have saved?": the trials are the same and come in the same
+        order, each reports what it reported, as fast as it did; a sweep of which every trial ran
+        to its end (FIFO) has the most to tell.
+
+        Parameters
+        ----------
+        scheduler : str or Scheduler
+            What decides this time.
+        workers : int, optional
+            How many slots; by default as many as the sweep has.
+
+        Returns
+        -------
+        Replay
+            Its ``seconds``, ``steps`` and ``best``, and its ``snapshot``.
+        """
+        definition = self._definition
+        return replay(
+            curves_of(self.snapshot().trials),
+            goal=definition.goal,
+            scheduler=copy.deepcopy(build_scheduler(scheduler)),
+            slots=definition.workers.slots if workers is None else workers,
+            step_name=definition.step,
+            seed=definition.seed,
+        )
 
     def dashboard(self) -> Any:
         """Show the live dashboard, or the result of a sweep that has ended."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nbtune.decision import Complete, Continue, Decision, Reject, Stop
 from nbtune.exceptions import NbtuneWarning, SpecError
 from nbtune.schedulers import Hyperband
-from nbtune.schedulers.hyperband import bracket_weights, cutoff, rung_levels
+from nbtune.schedulers.rungs import bracket_weights, cutoff, rung_levels
 
 scores = st.floats(-10, 10) | st.just(-math.inf)
 
@@ -312,7 +312,6 @@ def test_several_brackets_need_max_t():
         ({"reduction_factor": 1}, r"Hyperband\(reduction_factor=1\): .* at least 2"),
         ({"reduction_factor": "3"}, r"Hyperband\(reduction_factor='3'\): .* at least 2"),
         ({"brackets": -1}, r"Hyperband\(brackets=-1\): needs an integer of at least 1"),
-        ({"type": "promotion"}, r"'promotion'\): not implemented yet; use type='stopping'"),
         ({"type": "stoping"}, r"type='stoping'\): is not known\. Did you mean 'stopping'\?"),
         ({"max_t": 9, "grace_period": 10}, r"grace_period=10\): longer than max_t=9"),
     ],

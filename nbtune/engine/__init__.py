@@ -1,17 +1,20 @@
 """The engine: one thread that owns a sweep's state, and the frozen views that it hands out."""
 
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.ledger import Budget
+from nbtune.engine.history import replay
+from nbtune.engine.ledger import Budget, Run
 from nbtune.engine.loop import Engine
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 
 __all__ = [
     "Budget",
     "Engine",
+    "Run",
     "Snapshot",
     "SweepEnded",
     "SweepStatus",
     "TrialEnded",
     "TrialReported",
     "TrialStarted",
+    "replay",
 ]

@@ -33,6 +33,7 @@ class Run:
     __slots__ = (
         "_snapshot",
         "asked",
+        "began",
         "deadline",
         "decided",
         "ended",
@@ -40,6 +41,7 @@ class Run:
         "number",
         "origin",
         "params",
+        "pausing",
         "reason",
         "reports",
         "slot",
@@ -55,11 +57,13 @@ class Run:
         self.reason = ""
         self.reports: list[Report] = []
         self.started: float | None = None
+        self.began = 0.0  # the present run, where a trial runs several times
         self.ended: float | None = None
         self.slot: int | None = None
         self.failure: Failure | None = None
         self.asked = ""  # why it was asked to stop from outside, empty when it was not
         self.decided = False  # the scheduler ended it: it knows
+        self.pausing = False  # the scheduler has paused it: it may go on later
         self.deadline: float | None = None  # when to act next on a trial that overstays
         self._snapshot: Trial | None = None
 
@@ -128,16 +132,26 @@ class Ledger:
         return run
 
     def adopt(self, run: Run) -> None:
-        """Enter a trial that ended in an earlier process; numbers must come in order."""
+        """Enter a trial that ended or paused in an earlier process; numbers must come in order."""
         self.runs.append(run)
         self.steps += run.last_step
+        if run.started is not None and run.ended is not None:
+            self.seconds += run.ended - run.started
         self._count_end(run)
 
     def start(self, run: Run, slot: int, now: float) -> None:
-        """Enter that a trial starts, afresh."""
-        run.status, run.slot, run.started = Status.RUNNING, slot, now
+        """Enter that a trial starts, or goes on after a pause."""
+        run.status, run.slot, run.began = Status.RUNNING, slot, now
+        run.reason, run.decided, run.pausing = "", False, False
+        if run.started is None:
+            run.started = now
         self.running[run.number] = run
         run.touch()
+        if run is self._best_ended:  # it goes on: its value is no longer final
+            self._best_ended, self._bar = None, -math.inf
+            for other in self.runs:
+                if other.number not in self.running:
+                    self._consider(other)
 
     def report(self, run: Run, reports: Iterable[Report]) -> None:
         """Enter new reports of a running trial."""
@@ -147,16 +161,18 @@ class Ledger:
         run.touch()
 
     def end(self, run: Run, status: Status, reason: str, now: float) -> None:
-        """Enter that a trial is over."""
+        """Enter that a trial is over, or paused."""
         run.status, run.reason, run.ended = status, reason, now
         self.running.pop(run.number, None)
         run.touch()
+        self.seconds += now - run.began
         self._count_end(run)
 
     def _count_end(self, run: Run) -> None:
-        self.ended += 1
-        if run.started is not None and run.ended is not None:
-            self.seconds += run.ended - run.started
+        self.ended += run.status.ended
+        self._consider(run)
+
+    def _consider(self, run: Run) -> None:
         score = None if run.status is Status.FAILED else self.score(run)
         if score is not None and score > self._bar:
             self._best_ended, self._bar = run, score
@@ -177,7 +193,7 @@ class Ledger:
 
     def compute_seconds(self, now: float) -> float:
         """Return the seconds spent in trials, summed over slots, running ones included."""
-        running = sum(now - run.started for run in self.running.values() if run.started)
+        running = sum(now - run.began for run in self.running.values())
         return self.seconds + running
 
     def room(self) -> int | None:

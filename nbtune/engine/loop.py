@@ -9,15 +9,16 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbtune.decision import Continue, Decision, Stop
+from nbtune.checkpoint import discard_checkpoints, has_checkpoint
+from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wait
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.history import replay
+from nbtune.engine.history import recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -26,6 +27,7 @@ from nbtune.exceptions import nearest
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Space
+from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotReady, Workers
@@ -56,8 +58,8 @@ class Engine:
         Where it is written.
     job : Job
         What the workers run.
-    space, goal, searcher, scheduler, workers, budget
-        The parts; searcher and scheduler are set up, workers not yet open.
+    space, goal, searcher, scheduler, workers, budget, stop_rules
+        The parts; searcher, scheduler and rules are set up, workers not yet open.
     history : sequence of (Trial, origin)
         Trials from earlier processes, by number. Those that had not ended run again.
     """
@@ -74,6 +76,7 @@ class Engine:
         scheduler: Scheduler,
         workers: Workers,
         budget: Budget,
+        stop_rules: Sequence[StopRule] = (),
         history: Sequence[tuple[Trial, str]] = (),
     ) -> None:
         self._row = row
@@ -82,6 +85,7 @@ class Engine:
         self._goal = goal
         self._scheduler = scheduler
         self._workers = workers
+        self._rules = stop_rules
         self._ledger = Ledger(goal, budget)
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
@@ -230,6 +234,8 @@ class Engine:
             return left
         if budget.time_limit is not None:
             left.append(budget.time_limit - self._elapsed())
+        deadlines = (rule.deadline() for rule in self._rules)
+        left.extend(until - self._elapsed() for until in deadlines if until is not None)
         if budget.compute_time_limit is not None and self._ledger.running:
             spent = self._ledger.compute_seconds(self._inbox.now())
             left.append((budget.compute_time_limit - spent) / len(self._ledger.running))
@@ -252,10 +258,8 @@ class Engine:
         for trial, origin in history:
             if origin == "suggested":
                 self._supply.skip()
-            if not trial.status.ended:
-                run = self._enter(trial.params, origin)
-                if trial.status is not Status.PENDING:
-                    self._clerk.restart(run)
+            if not (trial.status.ended or trial.status is Status.PAUSED):
+                self._start_again(trial, origin)
                 continue
             run = Run.from_trial(trial, origin)
             self._ledger.adopt(run)
@@ -265,6 +269,16 @@ class Engine:
         for run in sorted(ended, key=lambda run: run.ended or 0.0):
             self._observe_end(run)
         replay(self._scheduler, ended, self._goal)
+        recall(self._rules, ended, self._elapsed_before, self._job.folder)
+
+    def _start_again(self, trial: Trial, origin: str) -> None:
+        """Take up a trial that was running: from its checkpoint, without one from the start."""
+        run = self._enter(trial.params, origin)
+        if trial.dir is not None and has_checkpoint(trial.dir):
+            run.reports = list(trial.reports)
+            run.started = trial.started
+        elif trial.status is not Status.PENDING:
+            self._clerk.restart(run)
 
     def _enter(self, params: Params, origin: str, *, suggestion: int | None = None) -> Run:
         run = self._ledger.add(params, origin)
@@ -283,6 +297,23 @@ class Engine:
             self._complete(why)
 
     def _next_run(self) -> Run | None:
+        match self._scheduler.next(new=self._has_new()):
+            case Promote(number):
+                run = self._ledger.runs[number]
+                if number in self._ledger.running:
+                    return None  # paused a moment ago, its worker is still on the way out
+                if not self._scheduler.resume:
+                    discard_checkpoints(self._job.folder / str(number))
+                return run
+            case Sample():
+                return self._new_run()
+        return None
+
+    def _has_new(self) -> bool:
+        """Whether a trial that has never run is there or may still come."""
+        return bool(self._waiting) or not (self._ledger.room() == 0 or self._supply.exhausted)
+
+    def _new_run(self) -> Run | None:
         if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
             index, params = taken
             self._enter(params, "suggested", suggestion=index)
@@ -294,7 +325,13 @@ class Engine:
         self._ledger.start(run, slot, now)
         run.deadline = None if limit is None else now + limit
         self._workers.start(
-            slot, Assignment(number=run.number, params=run.params, milestone=milestone)
+            slot,
+            Assignment(
+                number=run.number,
+                params=run.params,
+                milestone=milestone,
+                known_until=run.last_step,
+            ),
         )
         self._clerk.mark(run)
         if self._announcer.heard:
@@ -309,13 +346,16 @@ class Engine:
     def _spent_out(self) -> str:
         """Return why no further trial can start, empty while one can."""
         budget = self._ledger.budget
-        if self._waiting:
+        has_new = self._has_new()
+        if not isinstance(self._scheduler.next(new=has_new), Wait):
             return ""
+        if has_new:
+            return "the schedule is complete"
         if self._ledger.room() == 0:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
                 return f"{len(self._ledger.runs)} of {budget.trials} trials"
             return f"{self._ledger.steps} of {budget.max_total_steps} steps"
-        return "every suggestion tried" if self._supply.exhausted else ""
+        return "every suggestion tried"
 
     # --- hearing
 
@@ -327,8 +367,23 @@ class Engine:
         self._clerk.report(run, event.reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(event.reports)))
+        if self._rules:
+            self._consult_on(run, event.reports)
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))
+
+    def _consult_on(self, run: Run, reports: Iterable[Report]) -> None:
+        now = self._elapsed()
+        self._obey(
+            rule.reported(run.number, report.metrics, now)
+            for report in reports
+            for rule in self._rules
+        )
+
+    def _obey(self, reasons: Iterable[str]) -> None:
+        """End the sweep for the first reason that a rule gives; every rule is asked."""
+        if given := [reason for reason in reasons if reason]:
+            self._finish(SweepStatus.COMPLETED, given[0])
 
     def _decide(self, run: Run) -> Decision:
         if run.asked:
@@ -339,10 +394,12 @@ class Engine:
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
             self._thinker.observe(run.number, run.params, score, step=run.last_step, ended=False)
-        else:
-            run.reason = getattr(decision, "reason", "")
-            run.decided = True
-        return decision
+            return decision
+        run.reason = getattr(decision, "reason", "")
+        run.decided = True
+        run.pausing = isinstance(decision, Pause)
+        # To a worker a pause is a stop: only the engine knows that the trial may go on.
+        return Stop(decision.reason) if isinstance(decision, Pause) else decision
 
     def _on_ended(self, event: Ended) -> None:
         run = self._ledger.running.get(event.number)
@@ -352,6 +409,7 @@ class Engine:
             report = Report(run.last_step + 1, event.result, event.time)
             self._ledger.report(run, [report])
             self._clerk.report(run, [report])
+            self._consult_on(run, [report])
         status, reason = self._outcome(run, event)
         run.failure = event.failure if status is Status.FAILED else None
         self._ledger.end(run, status, reason, event.time)
@@ -359,6 +417,10 @@ class Engine:
             self._scheduler.end(run.number, run.last_step, self._usable_score(run))
         self._observe_end(run)
         self._supply.result_came()
+        if status.ended:
+            self._obey(
+                rule.ended(run.snapshot(self._job.folder), self._elapsed()) for rule in self._rules
+            )
         self._clerk.mark(run)
         if self._announcer.heard:
             self._announcer.announce(TrialEnded(run.snapshot(self._job.folder)))
@@ -366,6 +428,8 @@ class Engine:
 
     def _outcome(self, run: Run, event: Ended) -> tuple[Status, str]:
         failure = event.failure
+        if event.how == "stopped" and run.pausing and not run.asked:
+            return Status.PAUSED, run.reason
         if event.how in ("stopped", "killed"):
             return Status.STOPPED, run.asked or run.reason
         if failure is not None:
@@ -442,6 +506,8 @@ class Engine:
         now = self._inbox.now()
         if spent := self._ledger.spent(now, self._elapsed()):
             self._finish(SweepStatus.COMPLETED, spent)
+        if self._rules:
+            self._obey(rule.tick(self._elapsed()) for rule in self._rules)
         for run in self._timed():
             if run.deadline is None or now < run.deadline:
                 continue

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any, get_origin
 
-from nbtune import context
 from nbtune import space as spaces
+from nbtune.checkpoint import load_checkpoint, save_checkpoint
+from nbtune.context import current_trial, report
 from nbtune.exceptions import ObjectiveError, SpaceError, nearest
 from nbtune.space import Choice, Constant, Domain, Space, named
 
@@ -27,8 +28,8 @@ _DOMAINS = {
 
 def public_names() -> dict[str, Any]:
     """Return what a ``%%tune`` cell may use of nbtune without importing it."""
-    from_context = (context.report, context.current_trial)
-    return {**_DOMAINS, "Space": Space, **{name.__name__: name for name in from_context}}
+    called = (report, current_trial, save_checkpoint, load_checkpoint)
+    return {**_DOMAINS, "Space": Space, **{function.__name__: function for function in called}}
 
 
 def annotated_domain(annotation: Any, name: str) -> Domain | None:

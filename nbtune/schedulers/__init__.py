@@ -1,11 +1,29 @@
 """What says how long each trial may run; import a scheduler from here, or name it."""
 
 from nbtune.registry import Registry
-from nbtune.schedulers.base import Scheduler
+from nbtune.schedulers.base import Explanation, RungRow, Scheduler
 from nbtune.schedulers.fifo import FIFO
 from nbtune.schedulers.hyperband import Hyperband
+from nbtune.schedulers.median import MedianRule
+from nbtune.schedulers.patience import Patience
+from nbtune.schedulers.policies import AverageRule, DiffRule, TruncationRule
+from nbtune.schedulers.sync_hyperband import SyncHyperband
 
-__all__ = ["FIFO", "Hyperband", "Scheduler", "build", "registry"]
+__all__ = [
+    "FIFO",
+    "AverageRule",
+    "DiffRule",
+    "Explanation",
+    "Hyperband",
+    "MedianRule",
+    "Patience",
+    "RungRow",
+    "Scheduler",
+    "SyncHyperband",
+    "TruncationRule",
+    "build",
+    "registry",
+]
 
 registry: Registry[Scheduler] = Registry(
     word="scheduler",
@@ -14,6 +32,12 @@ registry: Registry[Scheduler] = Registry(
     builtin={
         "fifo": "nbtune.schedulers:FIFO",
         "hyperband": "nbtune.schedulers:Hyperband",
+        "sync_hyperband": "nbtune.schedulers:SyncHyperband",
+        "median": "nbtune.schedulers:MedianRule",
+        "average": "nbtune.schedulers:AverageRule",
+        "diff": "nbtune.schedulers:DiffRule",
+        "truncation": "nbtune.schedulers:TruncationRule",
+        "patience": "nbtune.schedulers:Patience",
     },
 )
 build = registry.build

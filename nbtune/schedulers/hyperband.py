@@ -1,97 +1,29 @@
-"""Asynchronous Hyperband: at each rung, a trial that is not among the best so far is stopped."""
+"""Asynchronous Hyperband: at each rung, only the best part of the trials so far goes on."""
 
-import bisect
-import math
-import operator
 import warnings
-from collections.abc import Sequence
 
-import numpy as np
-
-from nbtune.decision import Complete, Continue, Decision, Reject, Stop
+from nbtune.decision import Complete, Continue, Decision, Move, Promote, Reject, Sample, Wait
 from nbtune.exceptions import NbtuneWarning, SpecError, nearest
-from nbtune.schedulers.base import Scheduler
+from nbtune.schedulers.arguments import check_integer
+from nbtune.schedulers.asha_promotion import PromotionRungs
+from nbtune.schedulers.asha_stopping import StoppingRungs
+from nbtune.schedulers.base import Explanation, RungRow, Scheduler
+from nbtune.schedulers.rungs import bracket_weights, draw_bracket, rung_levels
 
-__all__ = ["Hyperband", "bracket_weights", "cutoff", "rung_levels"]
-
-_STREAM = 0x48B  # keeps the bracket's draw apart from a searcher's draw for the same trial
-
-
-def rung_levels(grace_period: int, reduction_factor: int, max_t: int) -> list[int]:
-    """Return the rungs ``grace_period * reduction_factor**k`` up to `max_t`, ascending.
-
-    A power that equals `max_t` is among them, although a trial that gets there is complete and
-    is compared with no other. Whole numbers throughout: a quotient of logarithms, as in the
-    papers' formulas, loses the top rung of (1, 3, 243) and (1, 10, 1000).
-
-    Parameters
-    ----------
-    grace_period : int >= 1
-        The first rung, in steps.
-    reduction_factor : int >= 2
-        Each rung is this many times the one before it (eta in the papers).
-    max_t : int >= 1
-        The most steps that one trial may spend.
-    """
-    levels = []
-    level = grace_period
-    while level <= max_t:
-        levels.append(level)
-        level *= reduction_factor
-    return levels
-
-
-def bracket_weights(brackets: int, rungs: int, reduction_factor: int) -> list[float]:
-    """Return the probability that a new trial joins each bracket, shape (min(brackets, rungs),).
-
-    Bracket s leaves out the first s rungs, and is drawn in proportion to
-    ``S / (S - s) * eta**(S - s - 1)`` with S rungs in bracket 0: the share of trials that the
-    bracket has in synchronous Hyperband (Li et al. 2018, arXiv:1603.06560, Algorithm 1).
-    """
-    weights = [
-        rungs / (rungs - s) * reduction_factor ** (rungs - s - 1)
-        for s in range(min(brackets, rungs))
-    ]
-    total = sum(weights)
-    return [weight / total for weight in weights]
-
-
-def cutoff(scores: Sequence[float], *, reduction_factor: int) -> float | None:
-    """Return the score that a trial must reach to get past a rung.
-
-    A trial passes when its score is at least the ``1 - 1 / reduction_factor`` quantile, linearly
-    interpolated, of the scores that the rung has seen before it: the stopping form of ASHA (Li et
-    al. 2020, arXiv:1810.05934), as AutoGluon 0.0.15 has it. The quantile's position is computed
-    in whole numbers, so that a tie with the score that it falls on passes.
-
-    Parameters
-    ----------
-    scores : sequence of float, ascending, shape (n_trials,)
-        The score of every trial that reached the rung; higher is better, ``-inf`` for NaN.
-    reduction_factor : int >= 2
-        Keep one trial in this many (eta in the paper).
-
-    Returns
-    -------
-    float or None
-        In the scores' own unit; None while the rung is empty, so that the first trial passes.
-    """
-    if not scores:
-        return None
-    below, rest = divmod((len(scores) - 1) * (reduction_factor - 1), reduction_factor)
-    low = scores[below]
-    if rest == 0 or math.isinf(low):  # from an infinity there is no interpolating
-        return low
-    return low + (scores[below + 1] - low) * (rest / reduction_factor)
+__all__ = ["Hyperband"]
 
 
 class Hyperband(Scheduler):
-    """Stop a trial at a rung when it is worse than the best part of the trials before it.
+    """Compare trials at rungs, without waiting for any, and let only the best of each go on.
 
-    Rungs lie at ``grace_period * reduction_factor**k`` steps. A trial that reports at a rung goes
-    on when its score is at least the rung's `cutoff`, the first one always; its score is then
-    kept in the rung, whatever was decided. At ``max_t`` it is complete. Decisions wait for no
-    other trial, so that no slot is ever idle (Li et al. 2020, arXiv:1810.05934).
+    Rungs lie at ``grace_period * reduction_factor**k`` steps; at ``max_t`` a trial is complete.
+
+    With ``type="stopping"``, a trial that reports at a rung goes on when its score is at least
+    the rung's `cutoff`, the first one always, and is stopped otherwise; its score is then kept in
+    the rung, whatever was decided. With ``type="promotion"`` it goes on when it is among the best
+    ``1 / reduction_factor`` of the rung, itself included, and is paused otherwise; a free slot
+    goes to the best paused trial that has come to be among them, highest rung first, before it
+    goes to a new one (Li et al. 2020, arXiv:1810.05934, both as AutoGluon 0.0.15 has them).
 
     Parameters
     ----------
@@ -105,11 +37,13 @@ class Hyperband(Scheduler):
         About one trial in this many gets past a rung.
     brackets : int >= 1
         Into how many groups trials are spread; group s starts at rung s, and trials are compared
-        within their group only. More than one helps where early scores mislead.
-    type : {"stopping"}
-        "promotion", which pauses trials instead, is not implemented yet.
+        within their group only. More than one helps where early scores mislead. With promotion,
+        a free slot draws the group in which it looks for a paused trial.
+    type : {"stopping", "promotion"}
+        What happens to a trial that is not among the best.
     keep_size_ratios : bool
-        Belongs to ``type="promotion"``; no effect here.
+        With promotion: promote into a rung only while it has had at most
+        ``1 / reduction_factor`` of the runs of the rung below.
 
     Raises
     ------
@@ -126,13 +60,13 @@ class Hyperband(Scheduler):
         type: str = "stopping",  # noqa: A002 - the name that users know from AutoGluon
         keep_size_ratios: bool = False,
     ) -> None:
-        self.max_t = None if max_t is None else _integer("max_t", max_t, 1)
-        self.grace_period = _integer("grace_period", grace_period, 1)
-        self.reduction_factor = _integer("reduction_factor", reduction_factor, 2)
-        self.brackets = _integer("brackets", brackets, 1)
+        self.max_t = None if max_t is None else check_integer("Hyperband", "max_t", max_t, 1)
+        self.grace_period = check_integer("Hyperband", "grace_period", grace_period, 1)
+        self.reduction_factor = check_integer("Hyperband", "reduction_factor", reduction_factor, 2)
+        self.brackets = check_integer("Hyperband", "brackets", brackets, 1)
         self.type = _check_type(type)
-        self.keep_size_ratios = keep_size_ratios
-        if keep_size_ratios:
+        self.keep_size_ratios = bool(keep_size_ratios)
+        if keep_size_ratios and type == "stopping":
             warnings.warn(
                 "Hyperband(keep_size_ratios=True): has no effect with type='stopping'",
                 NbtuneWarning,
@@ -142,9 +76,12 @@ class Hyperband(Scheduler):
         self._check_limit()
 
     def __repr__(self) -> str:
+        promotion = ", type='promotion'" if self.type == "promotion" else ""
+        ratios = ", keep_size_ratios=True" if self.keep_size_ratios else ""
         return (
             f"Hyperband(max_t={self.max_t}, grace_period={self.grace_period}, "
-            f"reduction_factor={self.reduction_factor}, brackets={self.brackets})"
+            f"reduction_factor={self.reduction_factor}, brackets={self.brackets}"
+            f"{promotion}{ratios})"
         )
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
@@ -173,19 +110,26 @@ class Hyperband(Scheduler):
                 NbtuneWarning,
                 stacklevel=2,
             )
-        # Scores in each rung, ascending; by bracket and level. Brackets share no rung.
-        self._scores: dict[tuple[int, int], list[float]] = {}
         # Each trial's bracket, and how many rungs it has behind it. Kept when the trial ends: one
         # that starts again (after a restart, or retried) is not counted twice in a rung.
         self._bracket: dict[int, int] = {}
         self._passed: dict[int, int] = {}
+        self._runs = 0  # new trials and promotions
+        self._weights = self._bracket_weights()
+        self._rungs: StoppingRungs | PromotionRungs = (
+            StoppingRungs(self.reduction_factor)
+            if self.type == "stopping"
+            else PromotionRungs(self.reduction_factor, self._limit, self.keep_size_ratios)
+        )
 
     def start(self, number: int) -> Continue:
-        """Admit trial `number` to its bracket and return its first rung as milestone."""
+        """Admit trial `number` to its bracket, or promote it, and return its next rung."""
         if number not in self._passed:
-            self._bracket[number] = self._draw(number)
-            self._passed[number] = 0
-        return self._next(number)
+            self._admit(number)
+        elif isinstance(self._rungs, PromotionRungs) and self._rungs.is_paused(number):
+            self._rungs.promote(number)
+            self._runs += 1
+        return self._next_rung(number)
 
     def decide(self, number: int, step: int, score: float) -> Decision:
         """Judge trial `number` at `step`, which is its next rung or lies past ``max_t``."""
@@ -196,35 +140,63 @@ class Hyperband(Scheduler):
             return Continue(level)
         if step > level:
             return Reject(self._skipped(step, level))
-        threshold = cutoff(
-            self._scores.get((bracket, level), ()), reduction_factor=self.reduction_factor
-        )
-        self._record(number, bracket, level, score)
-        if threshold is not None and score < threshold:
-            return Stop(f"rung {level}: below the best {_share(self.reduction_factor)}")
-        return self._next(number)
+        self._passed[number] += 1
+        ended = self._rungs.judge(number, bracket, level, score)
+        return self._next_rung(number) if ended is None else ended
 
     def end(self, number: int, step: int, score: float | None) -> None:
         """Record the last score of trial `number` if it ended exactly at its next rung."""
+        if isinstance(self._rungs, PromotionRungs) and self._rungs.is_paused(number):
+            self._rungs.leave(number)
+            return
         if score is None or (self._limit is not None and step >= self._limit):
             return
         bracket, level = self._rung(number)
         if step == level:
-            self._record(number, bracket, level, score)
+            self._rungs.record(number, bracket, level, score)
+            self._passed[number] += 1
+
+    def next(self, *, new: bool = True) -> Move:
+        """Promote a paused trial that is among the best of its rung, else sample a new one.
+
+        Only a drawn bracket is searched; all of them, in order, when there are no new trials.
+        """
+        if isinstance(self._rungs, PromotionRungs):
+            brackets = [self._draw(self._runs)] if new else range(len(self._weights))
+            for bracket in brackets:
+                number = self._rungs.candidate(bracket)
+                if number is not None:
+                    return Promote(number)
+        return Sample() if new else Wait()
 
     def rungs(self) -> list[int]:
         """Return the rungs of bracket 0, ascending: up to ``max_t``, or those reached so far."""
         if self._limit is not None:
             return rung_levels(self.grace_period, self.reduction_factor, self._limit)
-        return sorted(level for bracket, level in self._scores if bracket == 0)
+        return self._rungs.levels(bracket=0)
 
-    def _draw(self, number: int) -> int:
-        """Draw the bracket of a trial from the seed and its number alone."""
+    def rungs_table(self) -> list[RungRow]:
+        """Return every rung that a trial has reached, by bracket and level."""
+        return self._rungs.table()
+
+    def explain(self, number: int) -> Explanation | None:
+        """Return how trial `number` stood when it was stopped, or how it stands while paused."""
+        return self._rungs.explain(number)
+
+    def _bracket_weights(self) -> list[float]:
         if self.brackets == 1:
-            return 0
-        weights = bracket_weights(self.brackets, len(self.rungs()), self.reduction_factor)
-        rng = np.random.default_rng((_STREAM, self.seed, number))
-        return int(rng.choice(len(weights), p=weights))
+            return [1.0]
+        return bracket_weights(self.brackets, len(self.rungs()), self.reduction_factor)
+
+    def _admit(self, number: int) -> None:
+        self._bracket[number] = self._draw(number)
+        self._passed[number] = 0
+        self._runs += 1
+        if isinstance(self._rungs, PromotionRungs):
+            self._rungs.aim(*self._rung(number))
+
+    def _draw(self, index: int) -> int:
+        return draw_bracket(self._weights, seed=self.seed, index=index)
 
     def _rung(self, number: int) -> tuple[int, int]:
         """Return the bracket of a trial and the level of the next rung it has to pass."""
@@ -232,13 +204,9 @@ class Hyperband(Scheduler):
         power = bracket + self._passed[number]
         return bracket, self.grace_period * self.reduction_factor**power
 
-    def _next(self, number: int) -> Continue:
+    def _next_rung(self, number: int) -> Continue:
         _, level = self._rung(number)
         return Continue(level if self._limit is None else min(level, self._limit))
-
-    def _record(self, number: int, bracket: int, level: int, score: float) -> None:
-        bisect.insort(self._scores.setdefault((bracket, level), []), score)
-        self._passed[number] += 1
 
     def _skipped(self, step: int, level: int) -> str:
         name = self.step_name
@@ -257,32 +225,8 @@ class Hyperband(Scheduler):
             )
 
 
-def _integer(name: str, value: object, least: int) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise SpecError(
-            f"Hyperband({name}={value!r}): needs an integer of at least {least}",
-            f"scheduler.{name}",
-        ) from None
-    return number
-
-
 def _check_type(value: str) -> str:
-    if value == "promotion":
-        raise SpecError(
-            "Hyperband(type='promotion'): not implemented yet; use type='stopping'",
-            "scheduler.type",
-        )
-    if value != "stopping":
+    if value not in ("stopping", "promotion"):
         hint = nearest(str(value), ["stopping", "promotion"])
         raise SpecError(f"Hyperband(type={value!r}): is not known. {hint}", "scheduler.type")
     return value
-
-
-def _share(reduction_factor: int) -> str:
-    return {2: "half", 3: "third", 4: "quarter"}.get(reduction_factor, f"1/{reduction_factor}")

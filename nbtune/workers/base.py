@@ -38,11 +38,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """One trial to run: its first milestone is a step, None when nothing will be asked."""
+    """One trial to run.
+
+    ``milestone`` is a step, None when nothing will be asked. Reports up to step ``known_until``
+    came in an earlier run of the trial: they are not posted again.
+    """
 
     number: int
     params: Params
     milestone: int | None = None
+    known_until: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,12 @@ class _Slot:
 
         outcome = perform(
             load,
-            Reporter(trial, send, step_name=job.step_name),
+            Reporter(
+                trial,
+                send,
+                step_name=job.step_name,
+                known_until=run.assignment.known_until,
+            ),
             course,
             result_metric=job.result_metric,
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbtune.context import CurrentTrial, Reporter, TrialStopped, reporting
-from nbtune.decision import Complete, Continue, Decision, Reject, Stop
+from nbtune.decision import Complete, Continue, Decision, Pause, Reject, Stop
 from nbtune.exceptions import ReportError
 from nbtune.trial import Failure, Params
 
@@ -37,7 +37,7 @@ class Course:
 
     def __init__(self, milestone: int | None) -> None:
         self.milestone = milestone
-        self.verdict: Stop | Complete | Reject | None = None
+        self.verdict: Stop | Pause | Complete | Reject | None = None
 
     def follow(self, decision: Decision) -> None:
         """Take in a decision; raise when it ends the trial."""
@@ -50,7 +50,7 @@ class Course:
     def enforce(self) -> None:
         """Raise if the trial has been ended."""
         match self.verdict:
-            case Stop(reason):
+            case Stop(reason) | Pause(reason):
                 raise TrialStopped(reason)
             case Complete(reason):
                 raise TrialStopped(reason, complete=True)
@@ -92,7 +92,7 @@ def perform(
 
 def _outcome_of(error: BaseException, course: Course) -> Outcome:
     # A verdict counts for more than what the trial's own cleanup raised on the way out.
-    if isinstance(course.verdict, Stop):
+    if isinstance(course.verdict, Stop | Pause):
         return Outcome(how="stopped")
     if isinstance(course.verdict, Complete):
         return Outcome(how="completed")

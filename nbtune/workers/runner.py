@@ -188,6 +188,7 @@ def _run(
     task: Task,
     number: int,
     milestone: int | None,
+    known_until: int,
     params: bytes,
 ) -> None:
     """Run one trial and say how it ended."""
@@ -196,7 +197,7 @@ def _run(
     course = Course(milestone)
     try:
         with surroundings.of(number):
-            outcome = _perform(channel, payload, task, course, number, params)
+            outcome = _perform(channel, payload, task, course, number, known_until, params)
     except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
         outcome = Outcome(how="raised", failure=failure_of(error))
     if channel.forked:
@@ -219,10 +220,16 @@ def _perform(
     task: Task,
     course: Course,
     number: int,
+    known_until: int,
     params: bytes,
 ) -> Outcome:
     trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
-    reporter = Reporter(trial, _Desk(channel, number, course).send, step_name=task.step_name)
+    reporter = Reporter(
+        trial,
+        _Desk(channel, number, course).send,
+        step_name=task.step_name,
+        known_until=known_until,
+    )
     return perform(
         payload.load, reporter, course, result_metric=task.result_metric, whole_process=True
     )

@@ -8,7 +8,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from nbtune.context import Reporter
 from nbtune.decision import Complete, Continue, Decision, Reject, Stop
@@ -27,6 +27,8 @@ from nbtune.workers.base import (
 from nbtune.workers.outcome import Course, Outcome, fresh, perform, trial_of
 
 __all__ = ["Simulated", "VirtualInbox"]
+
+_Told: TypeAlias = tuple[int, dict[str, float]]
 
 
 class VirtualInbox(Inbox):
@@ -90,7 +92,8 @@ class Simulated(Workers):
     """Runs trials on a virtual clock, as many at once as wanted.
 
     Each trial's objective runs to its end when the trial starts, without folder or log, and is
-    replayed from there: its reports arrive `seconds` apart. Use the inbox of these workers.
+    replayed from there: its reports arrive `seconds` apart. One that goes on after a pause is taken
+    to have a checkpoint: its earlier steps cost nothing. Use the inbox of these workers.
 
     Parameters
     ----------
@@ -114,6 +117,7 @@ class Simulated(Workers):
         self._seconds = seconds
         self._job: Job | None = None
         self._runs: dict[int, _Run] = {}
+        self._paused: dict[int, _Run] = {}
 
     def inbox(self) -> Inbox:
         """Return an inbox on virtual time, beginning at 0."""
@@ -127,7 +131,7 @@ class Simulated(Workers):
             )
         if not isinstance(inbox, VirtualInbox):
             raise WorkerError("Simulated runs on virtual time: open it with its own inbox()")
-        self._job, self._clock, self._runs = job, inbox, {}
+        self._job, self._clock, self._runs, self._paused = job, inbox, {}, {}
         for slot in range(self.slots):
             inbox.emit(SlotReady(slot=slot))
 
@@ -135,26 +139,35 @@ class Simulated(Workers):
         """Run the trial's objective now, and replay it from now on."""
         if self._job is None:
             return
+        run = self._paused.pop(assignment.number, None)
+        if run is None or not assignment.known_until:
+            run = _Run(assignment.number, assignment.params, *self._course(assignment, self._job))
+        run.milestone, run.slot = assignment.milestone, slot
+        self._runs[run.number] = run
+        self._schedule(run, first=True)
+
+    def _course(self, assignment: Assignment, job: Job) -> tuple[deque[_Told], Outcome]:
+        """Run the objective; return what it reports, and how it ends."""
         params = fresh(assignment.params)
-        reports: list[tuple[int, dict[str, float]]] = []
+        reports: list[_Told] = []
         outcome = perform(
-            lambda call=self._job.call: call,  # type: ignore[misc]
+            lambda: job.call,
             Reporter(
-                trial_of(assignment.number, params, self._job.folder, self._job.seed),
+                trial_of(assignment.number, params, job.folder, job.seed),
                 lambda step, metrics: reports.append((step, metrics)),
-                step_name=self._job.step_name,
+                step_name=job.step_name,
+                known_until=assignment.known_until,
+                keeps=False,
             ),
             Course(None),
-            result_metric=self._job.result_metric,
+            result_metric=job.result_metric,
         )
-        run = _Run(assignment, slot, deque(reports), outcome)
-        self._runs[assignment.number] = run
-        self._schedule(run, first=True)
+        return deque(reports), outcome
 
     def _seconds_of(self, run: "_Run") -> float:
         if not callable(self._seconds):
             return self._seconds
-        return self._seconds(run.assignment.params, run.reports[0][0] if run.reports else 1)
+        return self._seconds(run.params, run.reports[0][0] if run.reports else 1)
 
     def _schedule(self, run: "_Run", *, first: bool = False) -> None:
         # The end comes with the last report; a trial without reports takes a step.
@@ -208,6 +221,7 @@ class Simulated(Workers):
                 run.milestone = until
                 self._schedule(run)
             case Stop():
+                self._paused[number] = run  # the engine may mean a pause
                 self._end(run, "stopped")
             case Complete():
                 self._end(run, "completed")
@@ -233,23 +247,19 @@ class Simulated(Workers):
     def close(self) -> None:
         """Forget what runs; idempotent."""
         self._job = None
-        self._runs = {}
+        self._runs, self._paused = {}, {}
 
 
 class _Run:
     """A trial that has been computed and is being replayed."""
 
     def __init__(
-        self,
-        assignment: Assignment,
-        slot: int,
-        reports: deque[tuple[int, dict[str, float]]],
-        outcome: Outcome,
+        self, number: int, params: Params, reports: deque[_Told], outcome: Outcome
     ) -> None:
-        self.assignment = assignment
-        self.number = assignment.number
-        self.milestone = assignment.milestone
-        self.slot = slot
+        self.number = number
+        self.params = params
+        self.milestone: int | None = None
+        self.slot = 0
         self.reports = reports
         self.outcome = outcome
         self.waiting = False

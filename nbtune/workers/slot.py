@@ -97,7 +97,8 @@ class Slot:
         """Give the process a trial, or keep it for the process that is coming up."""
         number = assignment.number
         try:
-            message = _pickled(("start", number, assignment.milestone, _pickled(assignment.params)))
+            course = assignment.milestone, assignment.known_until
+            message = _pickled(("start", number, *course, _pickled(assignment.params)))
         except Exception as error:  # noqa: BLE001 - whatever a param's __reduce__ raises
             self._post(
                 Ended(

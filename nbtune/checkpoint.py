@@ -1,0 +1,120 @@
+"""What a trial keeps to go on from: saved atomically in its folder, the newest few of them."""
+
+import contextlib
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nbtune.context import active_reporter
+
+__all__ = ["discard_checkpoints", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
+
+T = TypeVar("T")
+
+KEPT = 2
+"""How many checkpoints a trial keeps: the newest, and one more should that be damaged."""
+
+
+def save_checkpoint(state: Any) -> None:
+    """Keep `state`, so that the trial can go on from it after a pause, a crash or a restart.
+
+    Save before the report of the same step: at a rung the trial may end inside ``report``. Outside
+    a sweep nothing is kept.
+
+    Parameters
+    ----------
+    state : object or Path
+        Anything that pickles (a model, an optimiser's state, an epoch), or the `Path` of a folder,
+        which is copied.
+    """
+    reporter = active_reporter()
+    if reporter is None or not reporter.keeps:
+        return
+    home = _home(reporter.trial.dir)
+    home.mkdir(parents=True, exist_ok=True)
+    saved = _saved(home)
+    number = int(saved[-1].stem.partition("-")[0]) + 1 if saved else 1
+    name = f"{number:06d}-{reporter.last_step}"
+    draft = home / f"{name}.draft"
+    _discard(draft)
+    if isinstance(state, Path):
+        shutil.copytree(state, draft)
+        draft.rename(home / name)
+    else:
+        _write(state, draft)
+        draft.rename(home / f"{name}.pickle")
+    for old in saved[: len(saved) - KEPT + 1]:
+        _discard(old)
+
+
+def load_checkpoint(default: T | None = None) -> Any | T:
+    """Return what the trial saved last, or `default` when it has saved nothing.
+
+    What was saved just before a report that never arrived (the process was killed in between) is
+    passed over for the one before, so that no step is missing. A folder comes back as the `Path` of
+    the copy, to be read and not changed.
+    """
+    reporter = active_reporter()
+    if reporter is None or not reporter.keeps:
+        return default
+    for path in reversed(_followed(_saved(_home(reporter.trial.dir)), reporter.known_until)):
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            state = path if path.is_dir() else pickle.loads(path.read_bytes())
+            # Steps that are counted by `report` itself go on from here.
+            reporter.last_step = _step(path)
+            return state
+    return default
+
+
+def _followed(saved: list[Path], known_until: int) -> list[Path]:
+    """Drop the newest checkpoint if the report that was to follow it is not known."""
+    if not saved or _step(saved[-1]) < known_until:
+        return saved
+    # Two in a row after the same report: this trial does not save before each report.
+    if len(saved) > 1 and _step(saved[-2]) == _step(saved[-1]):
+        return saved
+    return saved[:-1]
+
+
+def _step(path: Path) -> int:
+    """Return the last step that had been reported when this was saved."""
+    return int(path.stem.partition("-")[2])
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether the trial with this folder has something to go on from."""
+    return bool(_saved(_home(folder)))
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Forget what the trial with this folder has saved."""
+    _discard(_home(folder))
+
+
+def _home(folder: Path) -> Path:
+    return folder / "checkpoints"
+
+
+def _saved(home: Path) -> list[Path]:
+    """Return the complete checkpoints, oldest first."""
+    if not home.exists():
+        return []
+    return sorted(path for path in home.iterdir() if path.suffix in ("", ".pickle"))
+
+
+def _write(state: Any, path: Path) -> None:
+    import cloudpickle  # noqa: PLC0415 - it is there on a worker, and only needed here
+
+    with path.open("wb") as file:
+        cloudpickle.dump(state, file)  # the stdlib's cannot pickle a notebook's classes
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

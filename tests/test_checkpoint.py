@@ -1,0 +1,142 @@
+"""Checkpoints: what a trial saved is there when it goes on, whatever ended it."""
+
+import pickle
+
+import pytest
+
+from nbtune.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from nbtune.context import CurrentTrial, Reporter, report, reporting
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def run(tmp_path, sent):
+    """Return a context in which code runs as trial 3, with what it reports in `sent`."""
+
+    def start(**options):
+        trial = CurrentTrial(number=3, params={}, dir=tmp_path / "3", seed=0)
+        return reporting(Reporter(trial, lambda *words: sent.append(words), **options))
+
+    return start
+
+
+def test_what_was_saved_last_is_loaded(run):
+    with run():
+        save_checkpoint({"epoch": 1})
+        save_checkpoint({"epoch": 2})
+
+    with run():
+        assert load_checkpoint() == {"epoch": 2}
+
+
+def test_without_a_checkpoint_the_default_is_returned(run):
+    with run():
+        assert load_checkpoint("nothing") == "nothing"
+
+
+def test_outside_a_sweep_nothing_is_kept():
+    save_checkpoint({"epoch": 1})
+
+    assert load_checkpoint(7) == 7
+
+
+def test_a_trial_keeps_two(run, tmp_path):
+    with run():
+        for epoch in range(5):
+            save_checkpoint(epoch)
+
+    assert len(list((tmp_path / "3" / "checkpoints").iterdir())) == 2
+
+
+def test_what_was_saved_before_a_report_that_never_arrived_is_passed_over(run):
+    with run():
+        for epoch in range(1, 4):
+            save_checkpoint(epoch)
+            report(epoch=epoch, loss=1.0)
+
+    with run(known_until=2):
+        assert load_checkpoint() == 2
+    with run(known_until=3):
+        assert load_checkpoint() == 3
+
+
+def test_the_first_checkpoint_without_its_report_counts_for_nothing(run):
+    with run():
+        save_checkpoint(1)
+
+    with run():
+        assert load_checkpoint("from the start") == "from the start"
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
+    with run():
+        save_checkpoint("good")
+        save_checkpoint("torn")
+    newest = max((tmp_path / "3" / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:4])
+
+    with run():
+        assert load_checkpoint() == "good"
+
+
+def test_a_draft_that_was_cut_off_does_not_count(run, tmp_path):
+    home = tmp_path / "3" / "checkpoints"
+    home.mkdir(parents=True)
+    (home / "000001-1.draft").write_bytes(pickle.dumps("half"))
+
+    assert not has_checkpoint(tmp_path / "3")
+    with run():
+        assert load_checkpoint("none") == "none"
+
+
+def test_a_folder_is_copied(run, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights").write_text("1 2 3")
+    with run():
+        save_checkpoint(model)
+        report(loss=1.0)
+    (model / "weights").write_text("changed")
+
+    with run(known_until=1):
+        assert (load_checkpoint() / "weights").read_text() == "1 2 3"
+
+
+def test_a_class_that_only_the_notebook_knows_is_kept(run):
+    namespace = {"__name__": "__main__"}
+    exec("class Model:\n    weight = 0", namespace)
+    model = namespace["Model"]()
+    model.weight = 5
+
+    with run():
+        save_checkpoint(model)
+        report(loss=1.0)
+    with run(known_until=1):
+        assert load_checkpoint().weight == 5
+
+
+def test_steps_that_an_earlier_run_reported_are_not_told_twice(run, sent):
+    with run(known_until=3):
+        for epoch in range(1, 6):
+            report(epoch=epoch, loss=1.0)
+
+    assert [step for step, _ in sent] == [4, 5]
+
+
+def test_steps_that_report_counts_itself_go_on_from_the_checkpoint(run, sent):
+    with run():
+        report(loss=1.0)
+        report(loss=0.9)
+        save_checkpoint("two done")
+        report(loss=0.8)
+
+    with run(known_until=3):
+        load_checkpoint()
+        report(loss=0.8)
+        report(loss=0.7)
+
+    assert [step for step, _ in sent] == [1, 2, 3, 4]

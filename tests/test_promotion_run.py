@@ -1,0 +1,181 @@
+"""Trials that are paused and go on: in the engine, on every kind of worker, and over a restart."""
+
+import subprocess
+import sys
+
+import pytest
+from driving import wait_until
+
+import nbtune
+from nbtune import Real, Sweep, load_checkpoint, report, save_checkpoint
+from nbtune.engine.history import replay
+from nbtune.engine.ledger import Run
+from nbtune.schedulers import Hyperband, SyncHyperband
+from nbtune.store import Store
+from nbtune.trial import Status
+from nbtune.workers import Inline, Local, Simulated
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path / "store"))
+
+
+def keeping(quality: Real(0, 1)):
+    done, weight = load_checkpoint((0, 0.0))
+    for epoch in range(done + 1, 10):
+        weight += quality
+        save_checkpoint((epoch, weight))
+        report(epoch=epoch, accuracy=weight / epoch - 1 / epoch, began=done)
+
+
+def starting_over(quality: Real(0, 1)):
+    for epoch in range(1, 10):
+        report(epoch=epoch, accuracy=quality - 1 / epoch, began=0)
+
+
+def sweep(objective, **options):
+    defaults = {
+        "maximize": "accuracy",
+        "searcher": "random",
+        "scheduler": Hyperband(max_t=9, type="promotion"),
+        "trials": 27,
+        "workers": Inline(2),
+        "seed": 1,
+    }
+    return Sweep(objective, **{**defaults, **options})
+
+
+workers = pytest.mark.parametrize(
+    "workers", [Inline(2), Local(2), Simulated(2)], ids=["inline", "local", "simulated"]
+)
+
+
+@workers
+@pytest.mark.parametrize("objective", [keeping, starting_over])
+def test_every_step_of_a_promoted_trial_is_there_once(objective, workers):  # FEATURES A5
+    done = sweep(objective, workers=workers).run()
+
+    steps = [[report.step for report in trial.reports] for trial in done.snapshot().trials]
+    assert all(each == list(range(1, len(each) + 1)) for each in steps)
+    assert {len(each) for each in steps} == {1, 3, 9}
+
+
+@pytest.mark.parametrize("workers", [Inline(2), Local(2)], ids=["inline", "local"])
+def test_a_promoted_trial_goes_on_from_its_checkpoint(workers):  # FEATURES A5
+    done = sweep(keeping, workers=workers).run()
+
+    began = {
+        report.metrics["began"] for trial in done.snapshot().trials for report in trial.reports
+    }
+    assert began & {1.0, 3.0}
+
+
+@workers
+def test_a_trial_is_paused_or_complete_and_never_stopped(workers):
+    done = sweep(keeping, workers=workers).run()
+
+    counts = done.counts
+    assert counts[Status.PAUSED] + counts[Status.COMPLETED] == 27
+    assert counts[Status.COMPLETED] >= 1
+
+
+@workers
+def test_synchronous_hyperband_ends_when_its_brackets_are_done(workers):
+    done = sweep(keeping, scheduler=SyncHyperband(max_t=9), workers=workers, trials=100).run()
+
+    assert done.reason == "the schedule is complete"
+    assert len(done.trials) == 17  # 9, 5 and 3 trials in its three brackets
+    assert done.counts[Status.RUNNING] == 0
+
+
+def test_after_a_restart_the_rungs_stand_as_they_stood_and_promotion_goes_on():
+    first = sweep(keeping, name="two", trials=9).run()
+    stood = first._engine._scheduler.rungs_table()
+
+    again = nbtune.load("two").resume(trials=40)
+    assert again.wait(30)
+
+    assert stood
+    fresh = nbtune.load("two")
+    assert {trial.steps for trial in fresh.snapshot().trials} == {1, 3, 9}
+    rungs = {row.level: row.trials for row in again._engine._scheduler.rungs_table()}
+    assert rungs[1] == 40
+    assert rungs[3] == sum(trial.steps >= 3 for trial in fresh.snapshot().trials)
+
+
+def test_a_replayed_history_brings_a_scheduler_to_where_it_stood():
+    done = sweep(keeping, trials=27).run()
+    runs = [Run.from_trial(trial, "suggested") for trial in done.snapshot().trials]
+    scheduler = Hyperband(max_t=9, type="promotion")
+    scheduler.setup(seed=1, step_name="epoch", max_t=None)
+
+    replay(scheduler, runs, done.goal)
+
+    assert scheduler.rungs_table() == done._engine._scheduler.rungs_table()
+
+
+def test_rungs_and_explain_say_why_a_trial_was_stopped():
+    done = sweep(starting_over, scheduler=Hyperband(max_t=9), workers=Inline(1)).run()
+
+    rungs = done.rungs()
+    stopped = next(trial for trial in done.snapshot().trials if trial.status is Status.STOPPED)
+    told = done.explain(stopped)
+
+    assert list(rungs.columns) == ["bracket", "level", "trials", "passed", "cutoff"]
+    assert rungs.set_index("level").loc[1, "trials"] == 27
+    assert told.rung == stopped.steps
+    assert told.score < told.cutoff
+    assert 1 < told.rank <= told.of
+
+
+def test_a_stored_sweep_explains_itself_as_the_live_one_did():
+    done = sweep(starting_over, name="told", scheduler=Hyperband(max_t=9)).run()
+
+    assert nbtune.load("told").rungs().equals(done.rungs())
+
+
+LEARN = """
+import sys, time
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.linear_model import SGDClassifier
+import nbtune
+from nbtune import Real, load_checkpoint, report, save_checkpoint
+
+X, y = load_digits(return_X_y=True)
+
+def train(alpha: Real(1e-5, 1e-1, log=True)):
+    model, done = load_checkpoint((SGDClassifier(alpha=alpha, random_state=0), 0))
+    began = done
+    for epoch in range(done + 1, 13):
+        model.partial_fit(X, y, classes=np.arange(10))
+        save_checkpoint((model, epoch))
+        time.sleep(0.1)
+        report(epoch=epoch, accuracy=model.score(X, y), began=began)
+
+sweep = nbtune.Sweep(
+    train, maximize="accuracy", searcher="random", trials=3, workers=1, name="killed", seed=3
+).start()
+sweep.wait()
+"""
+
+
+def test_an_estimator_goes_on_from_its_checkpoint_after_a_kill(tmp_path):  # FEATURES A8
+    script = tmp_path / "script.py"
+    script.write_text(LEARN)
+    with subprocess.Popen([sys.executable, str(script)]) as process:
+        wait_until(lambda: "killed" in Store().names(), 30)
+        wait_until(lambda: len(nbtune.load("killed").reports) > 5, 30)
+        process.kill()
+    before = nbtune.load("killed").snapshot().trials
+
+    again = nbtune.load("killed").resume()
+    assert again.wait(60)
+
+    after = again.snapshot().trials
+    assert [[report.step for report in trial.reports] for trial in after] == [[*range(1, 13)]] * 3
+    cut = next(trial for trial in before if trial.status is Status.RUNNING)
+    began = [report.metrics["began"] for report in after[cut.number].reports]
+    assert began[0] == 0
+    assert began[-1] >= cut.steps - 2
