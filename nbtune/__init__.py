@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbtune.catalog import load, sweeps
     from nbtune.checkpoint import load_checkpoint, save_checkpoint
     from nbtune.context import current_trial, report
     from nbtune.exceptions import (
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     )
     from nbtune.objective import tunable
     from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
-    from nbtune.sweep import Sweep, load, sweeps
+    from nbtune.sweep import Sweep
     from nbtune.trial import Trial
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "nbtune.catalog": ("load", "sweeps"),
     "nbtune.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "nbtune.context": ("current_trial", "report"),
     "nbtune.exceptions": (
@@ -48,7 +50,7 @@ _HOME = {
     ),
     "nbtune.objective": ("tunable",),
     "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Real", "Space"),
-    "nbtune.sweep": ("Sweep", "load", "sweeps"),
+    "nbtune.sweep": ("Sweep",),
     "nbtune.trial": ("Trial",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -138,7 +138,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         if path in _held:
-            raise SweepError(f"sweep {path.parent.name!r} is running already in this process.")
+            raise SweepError(f"sweep {path.parent.name!r} is running: stop it first.")
         # A POSIX record lock: not inherited by children that the kernel forks, unlike flock.
         self._file = path.open("a+")
         try:

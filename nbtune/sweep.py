@@ -43,7 +43,7 @@ from nbtune.searchers import build as build_searcher
 from nbtune.space import Space
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
-from nbtune.stored import stored_history, stored_snapshot, stored_status
+from nbtune.stored import stored_history, stored_snapshot
 from nbtune.trial import Goal, Params, Trial
 from nbtune.workers import Workers
 from nbtune.workers.base import Job
@@ -51,7 +51,7 @@ from nbtune.workers.base import Job
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Sweep", "WaitInterrupted", "delete", "load", "sweeps"]
+__all__ = ["Sweep", "WaitInterrupted", "running_here"]
 
 PAYLOAD = "objective.bin"
 WAIT_TICK_SECONDS = 0.2
@@ -185,7 +185,8 @@ class Sweep(Results):
         self._guard = threading.RLock()
 
     @classmethod
-    def _from_row(cls, store: Store, row: SweepRow) -> "Sweep":
+    def stored(cls, store: Store, row: SweepRow) -> "Sweep":
+        """Return the sweep that stands in a store; `nbtune.load` finds it by name."""
         sweep = cls.__new__(cls)
         try:
             sweep._definition = pickle.loads(row.definition)
@@ -244,7 +245,7 @@ class Sweep(Results):
                     "Use .resume() to go on."
                 )
             if self._replace and self._store.find(self._name) is not None:
-                delete(self._name, self._store.path)
+                self._store.delete(self._name)
             self._row = self._create()
             self._launch(history=[])
         return self
@@ -676,6 +677,11 @@ class Sweep(Results):
         return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{best}>"
 
 
+def running_here(store: Store, name: str) -> Sweep | None:
+    """Return the sweep of that name if this process is running it."""
+    return _running.get((store.path, name))
+
+
 def _shell() -> Any:
     """Return the running IPython, None outside one; imports nothing."""
     ipython = sys.modules.get("IPython")
@@ -687,67 +693,6 @@ def _cell_title(filename: str) -> str | None:
     shell = _shell()
     label = shell.compile.format_code_name(filename) if shell else None
     return " ".join(label) if label else None
-
-
-def load(name: str, store: Path | str | None = None) -> Sweep:
-    """Return a stored sweep: its results, and ``resume()``.
-
-    Raises
-    ------
-    SweepError
-        When the store has none of that name; it names the nearest.
-    """
-    home = Store(store)
-    live = _running.get((home.path, name))
-    return live if live is not None else Sweep._from_row(home, home.sweep(name))
-
-
-def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
-    """Return one row a stored sweep, oldest first.
-
-    Columns: ``status``, ``reason``, ``metric``, ``direction``, ``trials``, ``completed``,
-    ``stopped``, ``failed``, ``created`` (UTC), ``seconds``, ``plan``; indexed by ``name``.
-    """
-    import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
-
-    home = Store(store)
-    counts = home.counts()
-    rows = []
-    for row in home.sweeps():
-        live = (home.path, row.name) in _running
-        status, reason = stored_status(row, owned=live or home.owned(row.name))
-        count = counts.get(row.name, {})
-        rows.append(
-            {
-                "name": row.name,
-                "status": status.value,
-                "reason": reason,
-                "metric": row.goal.metric,
-                "direction": row.goal.direction,
-                "trials": sum(count.values()),
-                **{name: count.get(name, 0) for name in ("completed", "stopped", "failed")},
-                "created": pd.to_datetime(row.created, unit="s", utc=True),
-                "seconds": row.elapsed,
-                "plan": row.plan,
-            }
-        )
-    columns = ["name", "status", "reason", "metric", "direction", "trials", "completed", "stopped"]
-    columns += ["failed", "created", "seconds", "plan"]
-    return pd.DataFrame(rows, columns=columns).set_index("name")
-
-
-def delete(name: str, store: Path | str | None = None) -> None:
-    """Remove a sweep, its trials and its folder for good.
-
-    Raises
-    ------
-    SweepError
-        When there is none of that name, or it is running.
-    """
-    home = Store(store)
-    if (home.path, name) in _running:
-        raise SweepError(f"sweep {name!r} is running: stop it first.")
-    home.delete(name)
 
 
 def _tick(deadline: float | None) -> float:

@@ -10,11 +10,13 @@ import pytest
 
 import nbtune
 from nbtune.engine import SweepStatus
+from nbtune.store import Store
 from nbtune.trial import Status
 
 SCRIPT = """
 import os, subprocess, sys, time
 import nbtune
+from nbtune.store import Store
 from nbtune import Real, report
 
 def train(x: Real(0, 1)):
@@ -47,7 +49,7 @@ def killed(home):
     process = subprocess.Popen([sys.executable, str(script)], cwd=home)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        counts = nbtune.sweep.Store().counts().get("killed", {})
+        counts = Store().counts().get("killed", {})
         if counts.get("completed", 0) >= 3 and counts.get("running"):
             break
         time.sleep(0.05)

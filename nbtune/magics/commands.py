@@ -12,9 +12,10 @@ from typing import Any
 from IPython.core.error import UsageError
 
 import nbtune
+from nbtune.catalog import delete, load, sweeps
 from nbtune.exceptions import SweepError
 from nbtune.magics.cells import refuse_to_shadow, with_values
-from nbtune.sweep import Sweep, delete, load, sweeps
+from nbtune.sweep import Sweep
 
 __all__ = ["ACTIONS"]
 

@@ -9,13 +9,14 @@ from IPython.core.error import UsageError
 
 import nbtune
 from nbtune import schedulers, searchers, workers
+from nbtune.catalog import load
 from nbtune.exceptions import SpecError
 from nbtune.magics.line import evaluate, whole_number
 from nbtune.magics.options import function_parser
 from nbtune.objective import Objective
 from nbtune.registry import Registry
 from nbtune.store import Store, SweepRow
-from nbtune.sweep import Sweep, load
+from nbtune.sweep import Sweep
 
 __all__ = ["launch"]
 
