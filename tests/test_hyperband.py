@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nbtune.decision import Complete, Continue, Decision, Reject, Stop
 from nbtune.exceptions import NbtuneWarning, SpecError
-from nbtune.schedulers import Hyperband
+from nbtune.schedulers import Hyperband, RungRow
 from nbtune.schedulers.rungs import bracket_weights, cutoff, rung_levels
 
 scores = st.floats(-10, 10) | st.just(-math.inf)
@@ -185,6 +185,31 @@ def test_the_reason_names_the_rung_and_the_share(reduction_factor, share):
     _, decision = run(scheduler, 1, [0.0] * 5)
 
     assert decision == Stop(f"rung 5: below the best {share}")
+
+
+def test_an_explanation_keeps_how_a_stopped_trial_stood():
+    scheduler = ready(9)
+    for number, score in enumerate([1.0, 3.0, 2.0]):
+        run(scheduler, number, [score])
+    # 2.0 came third: the cutoff lay two thirds of the way from 1 to 3.
+    run(scheduler, 3, [9.0])
+
+    why = scheduler.explain(2)
+
+    assert (why.bracket, why.rung, why.rank, why.of, why.score) == (0, 1, 2, 3, 2.0)
+    assert why.cutoff == pytest.approx(1 + 4 / 3)
+    assert scheduler.explain(4) is None
+
+
+def test_the_table_of_rungs_counts_who_came_and_who_passed():
+    scheduler = ready(9, reduction_factor=2)
+    for number, score in enumerate([2.0, 1.0, 3.0, 0.0]):
+        run(scheduler, number, [score, score])
+
+    assert scheduler.rungs_table() == [
+        RungRow(bracket=0, level=1, trials=4, passed=2, cutoff=1.5),
+        RungRow(bracket=0, level=2, trials=2, passed=2, cutoff=2.5),
+    ]
 
 
 def test_a_report_that_jumps_past_a_rung_is_rejected_with_what_to_do():

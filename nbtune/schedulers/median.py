@@ -12,8 +12,7 @@ def median(ascending: Sequence[float]) -> float:
     half = len(ascending) // 2
     if len(ascending) % 2:
         return ascending[half]
-    low, high = ascending[half - 1], ascending[half]
-    return low if low == high else low + (high - low) / 2  # equal infinities have no difference
+    return ascending[half - 1] / 2 + ascending[half] / 2  # ties stay ties, -inf stays -inf
 
 
 class MedianRule(PeerRule):

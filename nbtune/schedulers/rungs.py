@@ -2,10 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["bracket_weights", "cutoff", "draw_bracket", "rung_levels", "share_in_words"]
+__all__ = [
+    "BracketPlan",
+    "bracket_plans",
+    "bracket_weights",
+    "cutoff",
+    "draw_bracket",
+    "rung_levels",
+    "share_in_words",
+]
 
 _STREAM = 0x48B  # keeps the bracket's draw apart from a searcher's draw for the same trial
 
@@ -47,6 +56,44 @@ def bracket_weights(brackets: int, rungs: int, reduction_factor: int) -> list[fl
     ]
     total = sum(weights)
     return [weight / total for weight in weights]
+
+
+@dataclass(frozen=True, slots=True)
+class BracketPlan:
+    """One bracket: how many trials run up to which step; both have one entry for each rung."""
+
+    sizes: tuple[int, ...]
+    levels: tuple[int, ...]
+
+
+def bracket_plans(max_t: int, reduction_factor: int) -> list[BracketPlan]:
+    """Return the brackets in the order in which they run, the one with the most trials first.
+
+    With R = `max_t`, eta = `reduction_factor` and s_max the largest s with ``eta**s <= R``,
+    bracket s = s_max ... 0 begins with ``n = ceil((s_max + 1) * eta**s / (s + 1))`` trials, and
+    runs ``floor(n / eta**k)`` of them up to ``R / eta**(s - k)`` steps, rounded down, for k =
+    0 ... s (Li et al. 2018, arXiv:1603.06560, Algorithm 1). Whole numbers throughout: the
+    logarithms of the paper lose the top of R = 243, eta = 3.
+
+    Parameters
+    ----------
+    max_t : int >= 1
+        The most steps that one trial may spend.
+    reduction_factor : int >= 2
+        Keep one trial in this many at each rung.
+    """
+    eta = reduction_factor
+    count = len(rung_levels(1, eta, max_t))
+    plans = []
+    for s in reversed(range(count)):
+        size = -(-count * eta**s // (s + 1))
+        plans.append(
+            BracketPlan(
+                sizes=tuple(size // eta**k for k in range(s + 1)),
+                levels=tuple(max_t // eta ** (s - k) for k in range(s + 1)),
+            )
+        )
+    return plans
 
 
 def cutoff(scores: Sequence[float], *, reduction_factor: int) -> float | None:

@@ -21,49 +21,11 @@ from nbtune.decision import (
 from nbtune.exceptions import SpecError
 from nbtune.schedulers.arguments import check_integer
 from nbtune.schedulers.base import Explanation, RungRow, Scheduler
-from nbtune.schedulers.rungs import rung_levels
+from nbtune.schedulers.rungs import BracketPlan, bracket_plans
 
-__all__ = ["BracketPlan", "SyncHyperband", "bracket_plans"]
+__all__ = ["SyncHyperband"]
 
 _Key: TypeAlias = tuple[float, int, int]  # (-score, place of arrival, trial): the best comes first
-
-
-@dataclass(frozen=True, slots=True)
-class BracketPlan:
-    """One bracket: how many trials run up to which step; both have one entry for each rung."""
-
-    sizes: tuple[int, ...]
-    levels: tuple[int, ...]
-
-
-def bracket_plans(max_t: int, reduction_factor: int) -> list[BracketPlan]:
-    """Return the brackets in the order in which they run, the one with the most trials first.
-
-    With R = `max_t`, eta = `reduction_factor` and s_max the largest s with ``eta**s <= R``,
-    bracket s = s_max ... 0 begins with ``n = ceil((s_max + 1) * eta**s / (s + 1))`` trials, and
-    runs ``floor(n / eta**k)`` of them up to ``R / eta**(s - k)`` steps, rounded down, for k =
-    0 ... s (Li et al. 2018, arXiv:1603.06560, Algorithm 1). Whole numbers throughout: the
-    logarithms of the paper lose the top of R = 243, eta = 3.
-
-    Parameters
-    ----------
-    max_t : int >= 1
-        The most steps that one trial may spend.
-    reduction_factor : int >= 2
-        Keep one trial in this many at each rung.
-    """
-    eta = reduction_factor
-    count = len(rung_levels(1, eta, max_t))
-    plans = []
-    for s in reversed(range(count)):
-        size = -(-count * eta**s // (s + 1))
-        plans.append(
-            BracketPlan(
-                sizes=tuple(size // eta**k for k in range(s + 1)),
-                levels=tuple(max_t // eta ** (s - k) for k in range(s + 1)),
-            )
-        )
-    return plans
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +37,8 @@ class _Rung:
     ranked: list[_Key] = field(default_factory=list)
     over: set[int] = field(default_factory=set)  # of the recorded: those that cannot go on
     passed: set[int] = field(default_factory=set)
-    due: list[int] | None = None  # paused trials that are to go on; None while undecided
+    is_decided: bool = False
+    due: list[int] = field(default_factory=list)  # paused trials that are to go on, best first
 
     @property
     def is_complete(self) -> bool:
@@ -84,7 +47,7 @@ class _Rung:
     @property
     def is_idle(self) -> bool:
         """Whether it is undecided, has trials, and none of them is on its way."""
-        return self.due is None and 0 < self.joined == self.left
+        return not self.is_decided and 0 < self.joined == self.left
 
     def best(self, count: int) -> list[int]:
         """Return at most `count` trials that could go on, best first."""
@@ -191,7 +154,8 @@ class SyncHyperband(Scheduler):
         self._plans = bracket_plans(limit, self.reduction_factor)
         self._brackets: list[_Bracket] = []
         self._opened = 0  # brackets of the plan
-        self._active: list[_Bracket] = []  # those of them that are not at their end, in order
+        self._newest: _Bracket | None = None  # of the plan: no other can have room
+        self._ready: list[tuple[int, int]] = []  # brackets and rungs with trials due, ascending
         self._places: dict[int, _Place] = {}
         self._recorded: dict[int, tuple[_Bracket, int, _Key]] = {}  # each trial's last comparison
 
@@ -223,7 +187,7 @@ class SyncHyperband(Scheduler):
             return Reject(self._skipped(step, rung.level))
         place.is_paused = True
         self._record(number, place, score)
-        if rung.due is None:
+        if not rung.is_decided:
             return Pause(f"rung {rung.level}: {rung.left} of {rung.size} trials are there")
         if number in rung.due:
             self._go_on(number, place)
@@ -244,24 +208,21 @@ class SyncHyperband(Scheduler):
         place.is_paused, place.is_over = False, True
         rung = place.rung
         rung.over.add(number)
-        if rung.due and number in rung.due:  # the rung above is not to wait for it
-            rung.due.remove(number)
+        if self._take_from_due(number, place):  # the rung above is not to wait for it
             above = place.bracket.rungs[place.index + 1]
             above.size = (above.size or 0) - 1
             self._settle(place.bracket, place.index + 1)
 
     def next(self, *, new: bool = True) -> Move:
         """Let the trials of a rung that is decided go on, the earliest bracket first."""
-        for bracket in self._active:
-            for rung in bracket.rungs:
-                if rung.due:
-                    return Promote(rung.due[0])
+        if self._ready:
+            bracket, index = self._ready[0]
+            return Promote(self._brackets[bracket].rungs[index].due[0])
         if new:
             return Sample() if self._filling() or self._plans_left() else Wait()
-        for bracket in self._active:
-            rung = bracket.rungs[0]
-            if rung.is_idle and len(bracket.rungs) > 1 and (best := rung.best(1)):
-                return Promote(best[0])
+        if self._newest and len(self._newest.rungs) > 1 and self._newest.rungs[0].is_idle:
+            best = self._newest.rungs[0].best(1)
+            return Promote(best[0]) if best else Wait()
         return Wait()
 
     def rungs(self) -> list[int]:
@@ -305,14 +266,18 @@ class SyncHyperband(Scheduler):
 
     def _filling(self) -> _Bracket | None:
         """Return the bracket that has room for a new trial."""
-        return next((b for b in self._active if b.rungs[0].joined < (b.rungs[0].size or 0)), None)
+        bracket = self._newest
+        return (
+            bracket if bracket and bracket.rungs[0].joined < (bracket.rungs[0].size or 0) else None
+        )
 
     def _open(self) -> _Bracket:
         """Open the next bracket of the plan; when all have run, one for a single trial."""
         if not self._plans_left():
             return self._single()
         self._opened += 1
-        return self._add(self._plans[(self._opened - 1) % len(self._plans)])
+        self._newest = self._add(self._plans[(self._opened - 1) % len(self._plans)])
+        return self._newest
 
     def _single(self) -> _Bracket:
         """Open a bracket beside the plan, for one trial that runs to its end."""
@@ -323,7 +288,6 @@ class SyncHyperband(Scheduler):
         rungs[0].size = plan.sizes[0]
         bracket = _Bracket(len(self._brackets), [*plan.sizes[1:], 0], rungs)
         self._brackets.append(bracket)
-        self._active.append(bracket)
         return bracket
 
     def _join(self, number: int, bracket: _Bracket) -> None:
@@ -332,7 +296,7 @@ class SyncHyperband(Scheduler):
 
     def _start_again(self, number: int, place: _Place) -> None:
         """Take back a trial that had ended; by itself, if its rung is decided without it."""
-        if place.rung.due is None and number not in place.rung.over:
+        if not place.rung.is_decided and number not in place.rung.over:
             place.is_over = False
             place.rung.left -= 1
         else:
@@ -362,22 +326,32 @@ class SyncHyperband(Scheduler):
         """Decide a rung if all of its trials are there, and those above if they get none."""
         for k in range(index, len(bracket.rungs)):
             rung = bracket.rungs[k]
-            if rung.due is not None or not rung.is_complete:
+            if rung.is_decided or not rung.is_complete:
                 return
+            rung.is_decided = True
             rung.due = [n for n in rung.best(bracket.quotas[k]) if n not in rung.passed]
+            if rung.due:
+                bisect.insort(self._ready, (bracket.index, k))
             if k + 1 < len(bracket.rungs):
                 bracket.rungs[k + 1].size = len(rung.due) + len(rung.passed)
-            else:
-                self._active.remove(bracket)
 
     def _go_on(self, number: int, place: _Place) -> None:
         rung = place.rung
-        if rung.due and number in rung.due:
-            rung.due.remove(number)
+        self._take_from_due(number, place)
         rung.passed.add(number)
         place.index += 1
         place.is_paused = False
         place.rung.joined += 1
+
+    def _take_from_due(self, number: int, place: _Place) -> bool:
+        """Take a trial out of those that are to go on; return whether it was among them."""
+        due = place.rung.due
+        if number not in due:
+            return False
+        due.remove(number)
+        if not due:
+            self._ready.remove((place.bracket.index, place.index))
+        return True
 
     def _skipped(self, step: int, level: int) -> str:
         name = self.step_name
@@ -395,6 +369,6 @@ def _rank(rung: _Rung, number: int) -> int:
 def _cutoff(bracket: _Bracket, index: int) -> float | None:
     """Return the score of the last trial that goes on; None while the rung is undecided."""
     rung, quota = bracket.rungs[index], bracket.quotas[index]
-    if rung.due is None or not quota:
+    if not rung.is_decided or not quota:
         return None
     return -rung.ranked[min(quota, len(rung.ranked)) - 1][0] if rung.ranked else None
