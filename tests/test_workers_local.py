@@ -223,6 +223,8 @@ def test_threads_of_numeric_libraries_are_held_to_the_slots_cores(drive, monkeyp
 
 
 def test_a_worker_imports_nothing_that_the_objective_does_not(drive):
+    import sklearn  # noqa: F401 - brings joblib, whose copy of loky must not take over
+
     def look(params):
         heavy = ("numpy", "pandas", "sklearn", "skopt", "plotly", "IPython", "asyncio", "sqlite3")
         return sum(name in sys.modules for name in heavy)

@@ -150,6 +150,7 @@ class Spawner:
 
     def _spawn(self, slot: Slot) -> None:
         from loky import ProcessPoolExecutor  # noqa: PLC0415 - 0.1 s, not in the caller's thread
+        from loky.backend.context import LokyContext  # noqa: PLC0415 - as above
 
         # Processes inherit the blocked SIGINT, so that an interrupt of the kernel's process group
         # cannot hit them before they ignore it. Starting multiprocessing's tracker, as a spawn
@@ -159,6 +160,9 @@ class Spawner:
         executor = ProcessPoolExecutor(
             max_workers=1,
             timeout=None,
+            # By name it would be joblib's copy of loky once joblib is imported: scikit-learn does
+            # so, and then every worker imports joblib and NumPy.
+            context=LokyContext(),
             env={**self._environments[slot.index], MARK: slot.token},
             initializer=protect,
             initargs=(os.getpid(), str(self._log(slot))),

@@ -47,9 +47,13 @@ def lab(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One headless Chromium for all tests: the system's, else Playwright's own."""
+    """One headless Chromium for a module's tests: the system's, else Playwright's own.
+
+    Not for longer: while Playwright is open an event loop runs in this thread, and the tests of
+    other modules start their own.
+    """
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)
     with sync_playwright() as playwright:
