@@ -195,6 +195,13 @@ def test_truncation_rounds_the_number_down():
     assert at_step_1(scheduler, [3.0, 2.0, 1.0]) == []
 
 
+def test_a_share_that_is_no_binary_fraction_is_not_rounded_down():
+    # 0.29 * 100 is 28.999...: the 29th from below is to stop.
+    scheduler = ready(TruncationRule(0.29, min_samples=99))
+
+    assert at_step_1(scheduler, [*range(99, 0, -1), 28.5]) == [99]
+
+
 def test_truncation_says_how_many_are_to_stop():
     scheduler = ready(TruncationRule(0.25))
     at_step_1(scheduler, [4.0, 3.0, 2.0])
@@ -211,9 +218,10 @@ def test_a_tie_with_one_that_goes_on_goes_on():
 @pytest.mark.parametrize(("include_finished", "stops"), [(False, True), (True, False)])
 def test_finished_trials_take_part_in_the_ranking_if_asked_to(include_finished, stops):
     # FEATURES P4
-    scheduler = ready(TruncationRule(0.34, include_finished, min_samples=2))
+    # Half of the three that run is one; the finished trial takes its place in the ranking.
+    scheduler = ready(TruncationRule(0.5, include_finished, min_samples=2))
     at_step_1(scheduler, [0.0, 5.0, 6.0])
-    scheduler.end(0, 1, 0.0)  # with the finished one as worst, a third of three is one: it
+    scheduler.end(0, 1, 0.0)
     scheduler.start(3)
 
     assert isinstance(scheduler.decide(3, 1, 1.0), Stop) == stops

@@ -227,6 +227,25 @@ def test_without_new_trials_a_bracket_goes_on_with_those_that_it_has():
     assert play.completed == [(3, 9)]
 
 
+def test_a_history_that_tells_a_failure_late_keeps_what_was_decided():
+    # FEATURES A8
+    # Of 7 trials the first fails, and 6 and 5 go on as the best two of the bracket.
+    scheduler = ready()
+    for number in range(7):
+        scheduler.start(number)
+    for number in range(1, 7):
+        scheduler.decide(number, 1, float(number))
+    for number in (6, 5):
+        scheduler.start(number)
+        scheduler.decide(number, 3, float(number))
+
+    scheduler.end(0, 0, None)
+
+    assert scheduler.next(new=False) == Promote(6)
+    assert scheduler.start(6) == Continue(9)
+    assert scheduler.next(new=False) == Wait()
+
+
 def test_a_failed_trial_that_is_retried_in_time_takes_its_place_again():
     scheduler = ready()
     for number in range(9):

@@ -45,6 +45,10 @@ class _Rung:
         return self.size is not None and self.left >= self.size
 
     @property
+    def has_room(self) -> bool:
+        return self.size is not None and self.joined < self.size
+
+    @property
     def is_idle(self) -> bool:
         """Whether it is undecided, has trials, and none of them is on its way."""
         return not self.is_decided and 0 < self.joined == self.left
@@ -165,7 +169,7 @@ class SyncHyperband(Scheduler):
         if place is None:
             self._join(number, self._filling() or self._open())
         elif place.is_paused:
-            if place.index == 0 and place.rung.is_idle:
+            if place.index == 0 and place.rung.has_room:  # it goes on: so no more were to come
                 place.bracket.cut(self.reduction_factor)
                 self._settle(place.bracket, 0)
             self._go_on(number, place)
@@ -266,10 +270,7 @@ class SyncHyperband(Scheduler):
 
     def _filling(self) -> _Bracket | None:
         """Return the bracket that has room for a new trial."""
-        bracket = self._newest
-        return (
-            bracket if bracket and bracket.rungs[0].joined < (bracket.rungs[0].size or 0) else None
-        )
+        return self._newest if self._newest and self._newest.rungs[0].has_room else None
 
     def _open(self) -> _Bracket:
         """Open the next bracket of the plan; when all have run, one for a single trial."""
