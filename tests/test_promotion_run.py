@@ -179,3 +179,15 @@ def test_an_estimator_goes_on_from_its_checkpoint_after_a_kill(tmp_path):  # FEA
     began = [report.metrics["began"] for report in after[cut.number].reports]
     assert began[0] == 0
     assert began[-1] >= cut.steps - 2
+
+
+def test_what_is_enqueued_runs_beside_a_schedule_that_is_full():
+    waiting = sweep(starting_over, scheduler=SyncHyperband(max_t=9), trials=100)
+    for tenth in range(20):
+        waiting.enqueue({"quality": tenth / 20})
+
+    done = waiting.run()
+
+    qualities = [trial.params["quality"] for trial in done.snapshot().trials]
+    assert {tenth / 20 for tenth in range(20)} <= set(qualities)
+    assert done.reason == "the schedule is complete"

@@ -307,7 +307,8 @@ class Engine:
                 return run
             case Sample():
                 return self._new_run()
-        return None
+        # What a person enqueued is not held up by a schedule that has no place for it.
+        return self._waiting.popleft() if self._waiting else None
 
     def _has_new(self) -> bool:
         """Whether a trial that has never run is there or may still come."""
@@ -347,7 +348,7 @@ class Engine:
         """Return why no further trial can start, empty while one can."""
         budget = self._ledger.budget
         has_new = self._has_new()
-        if not isinstance(self._scheduler.next(new=has_new), Wait):
+        if self._waiting or not isinstance(self._scheduler.next(new=has_new), Wait):
             return ""
         if has_new:
             return "the schedule is complete"
