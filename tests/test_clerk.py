@@ -51,6 +51,7 @@ def test_nothing_is_due_until_something_is_marked(clerk):
 
 def test_a_batch_is_on_disk_after_a_flush(clerk, store, row):
     run = Run(0, {"x": 0.5}, "default")
+    clerk.mark(run)
     clerk.report(run, [Report(1, {"loss": 0.5}, 1.0)])
 
     assert flush(clerk)
@@ -64,6 +65,7 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again(clerk, store, row, c
     clerk._connection.execute(f"PRAGMA max_page_count={pages}")
     run = Run(0, {"x": 0.5}, "default")
     reports = [Report(step, {"loss": 1 / step}, float(step)) for step in range(1, 5000)]
+    clerk.mark(run)
     clerk.report(run, reports)
 
     with caplog.at_level(logging.CRITICAL, "nbtune"):
@@ -79,6 +81,7 @@ def test_a_full_disk_loses_nothing_once_there_is_room_again(clerk, store, row, c
 
 def test_a_trial_that_restarts_starts_with_no_reports(clerk, store, row):
     run = Run(0, {"x": 0.5}, "default")
+    clerk.mark(run)
     clerk.report(run, [Report(1, {"loss": 0.5}, 1.0)])
     flush(clerk)
 

@@ -52,9 +52,8 @@ class Clerk:
     def mark(self, run: Run | None = None) -> None:
         """Note that the sweep, or one of its trials, has changed."""
         if run is not None:
-            run.touch()
             self._dirty[run.number] = run
-            self._unpublished[run.number] = run
+            self._show(run)
         if self._due is None:
             self._due = time.monotonic() + BATCH_SECONDS
 
@@ -64,9 +63,14 @@ class Clerk:
         self.mark(run)
 
     def report(self, run: Run, reports: Iterable[Report]) -> None:
-        """Note new reports of a trial."""
+        """Note new reports of a trial that has been marked: what else is stored of it stays."""
         self._batch.reports.extend((run.number, report) for report in reports)
-        self.mark(run)
+        self._show(run)
+        self.mark()
+
+    def _show(self, run: Run) -> None:
+        run.touch()
+        self._unpublished[run.number] = run
 
     def adopt(self, run: Run) -> None:
         """Take up a trial that is stored already."""

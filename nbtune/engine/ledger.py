@@ -1,10 +1,10 @@
 """The engine's books: every trial as it runs, what has been spent, who is best."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbtune.engine.leader import Leader
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 
 __all__ = ["Budget", "Ledger", "Run"]
@@ -31,6 +31,7 @@ class Run:
     """A trial while the engine works on it: the mutable twin of `Trial`."""
 
     __slots__ = (
+        "_dir",
         "_snapshot",
         "asked",
         "began",
@@ -65,6 +66,7 @@ class Run:
         self.decided = False  # the scheduler ended it: it knows
         self.pausing = False  # the scheduler has paused it: it may go on later
         self.deadline: float | None = None  # when to act next on a trial that overstays
+        self._dir: Path | None = None
         self._snapshot: Trial | None = None
 
     @classmethod
@@ -94,6 +96,8 @@ class Run:
 
     def snapshot(self, folder: Path) -> Trial:
         """Return the trial as it stands; the same object until `touch`."""
+        if self._dir is None:  # kept: making a path takes longer than all the rest
+            self._dir = folder / str(self.number)
         if self._snapshot is None:
             self._snapshot = Trial(
                 number=self.number,
@@ -106,7 +110,7 @@ class Run:
                 ended=self.ended,
                 slot=self.slot,
                 failure=self.failure,
-                dir=folder / str(self.number),
+                dir=self._dir,
             )
         return self._snapshot
 
@@ -122,8 +126,7 @@ class Ledger:
         self.ended = 0
         self.steps = 0
         self.seconds = 0.0
-        self._best_ended: Run | None = None
-        self._bar = -math.inf
+        self._leader = Leader()
 
     def add(self, params: Params, origin: str) -> Run:
         """Enter a new trial under the next number."""
@@ -147,17 +150,13 @@ class Ledger:
             run.started = now
         self.running[run.number] = run
         run.touch()
-        if run is self._best_ended:  # it goes on: its value is no longer final
-            self._best_ended, self._bar = None, -math.inf
-            for other in self.runs:
-                if other.number not in self.running:
-                    self._consider(other)
 
     def report(self, run: Run, reports: Iterable[Report]) -> None:
         """Enter new reports of a running trial."""
         before = run.last_step
         run.reports.extend(reports)
         self.steps += run.last_step - before
+        self._leader.update(run.number, self.score(run))
         run.touch()
 
     def end(self, run: Run, status: Status, reason: str, now: float) -> None:
@@ -170,12 +169,7 @@ class Ledger:
 
     def _count_end(self, run: Run) -> None:
         self.ended += run.status.ended
-        self._consider(run)
-
-    def _consider(self, run: Run) -> None:
-        score = None if run.status is Status.FAILED else self.score(run)
-        if score is not None and score > self._bar:
-            self._best_ended, self._bar = run, score
+        self._leader.update(run.number, None if run.status is Status.FAILED else self.score(run))
 
     def score(self, run: Run) -> float | None:
         """Return the score of the last value, higher is better; None without one."""
@@ -184,12 +178,8 @@ class Ledger:
     @property
     def best(self) -> Run | None:
         """The run with the best last value so far, the earliest of equals; failed ones are out."""
-        best, bar = self._best_ended, self._bar
-        for run in self.running.values():
-            score = self.score(run)
-            if score is not None and score > bar:
-                best, bar = run, score
-        return best
+        number = self._leader.number
+        return None if number is None else self.runs[number]
 
     def compute_seconds(self, now: float) -> float:
         """Return the seconds spent in trials, summed over slots, running ones included."""

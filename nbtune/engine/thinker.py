@@ -3,9 +3,9 @@
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
@@ -21,6 +21,26 @@ class Suggested:
     pending: int
     """How many trials were under way or handed out when it answered."""
     failure: Failure | None = None
+
+
+class _Values(Sequence[Params]):
+    """A dict's values as a sequence; nothing is copied before it is indexed."""
+
+    def __init__(self, source: dict[object, Params]) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Params]:
+        return iter(self._source.values())
+
+    @overload
+    def __getitem__(self, index: int) -> Params: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Params]: ...
+    def __getitem__(self, index: int | slice) -> Params | Sequence[Params]:
+        return tuple(self._source.values())[index]
 
 
 class Thinker:
@@ -84,7 +104,7 @@ class Thinker:
 
         def act() -> None:
             params = self._guard(
-                lambda: self._searcher.suggest(index, tuple(self._pending.values()))
+                lambda: self._searcher.suggest(index, _Values(self._pending))
             )
             if isinstance(params, Failure):
                 return
