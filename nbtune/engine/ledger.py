@@ -12,13 +12,19 @@ __all__ = ["Budget", "Ledger", "Run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a sweep may spend; None is no limit. Times are seconds."""
+    """What a sweep, or one of its trials, may spend; None is no limit. Times are seconds.
+
+    ``retries`` is how often a trial whose process died starts again; with ``retry_exceptions`` also
+    one that raised.
+    """
 
     trials: int | None = None
     time_limit: float | None = None
     trial_time_limit: float | None = None
     compute_time_limit: float | None = None
     max_total_steps: int | None = None
+    retries: int = 0
+    retry_exceptions: bool = False
 
     @property
     def bounded(self) -> bool:
@@ -45,6 +51,7 @@ class Run:
         "pausing",
         "reason",
         "reports",
+        "retried",
         "slot",
         "started",
         "status",
@@ -64,6 +71,7 @@ class Run:
         self.failure: Failure | None = None
         self.asked = ""  # why it was asked to stop from outside, empty when it was not
         self.decided = False  # the scheduler ended it: it knows
+        self.retried = 0  # how often it was started again after a crash
         self.pausing = False  # the scheduler has paused it: it may go on later
         self.deadline: float | None = None  # when to act next on a trial that overstays
         self._dir: Path | None = None
@@ -145,7 +153,7 @@ class Ledger:
     def start(self, run: Run, slot: int, now: float) -> None:
         """Enter that a trial starts, or goes on after a pause."""
         run.status, run.slot, run.began = Status.RUNNING, slot, now
-        run.reason, run.decided, run.pausing = "", False, False
+        run.reason, run.decided, run.pausing, run.ended = "", False, False, None
         if run.started is None:
             run.started = now
         self.running[run.number] = run

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested, Thinker
-from nbtune.exceptions import nearest
+from nbtune.engine.verdict import common_failure, missing_metric, outcome
+from nbtune.engine.watch import Watch
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Space
@@ -38,7 +39,6 @@ logger = logging.getLogger("nbtune")
 
 STOP_GRACE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 1.0
-SAME_FAILURES = 3
 FLOOD = 256
 
 
@@ -85,25 +85,22 @@ class Engine:
         self._goal = goal
         self._scheduler = scheduler
         self._workers = workers
-        self._rules = stop_rules
         self._ledger = Ledger(goal, budget)
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
         self._thinker = Thinker(searcher, self._inbox.put, inline=self._inbox.virtual)
         self._supply = Supply(self._thinker, searcher.prefetch)
+        self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
 
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
         self._reason = ""
         self._failure: Failure | None = None
-        self._has_asked = False  # whether any trial was asked to stop from outside
 
         self._free: deque[int] = deque()
         self._waiting: deque[Run] = deque()  # entered, not started
 
-        self._elapsed_before = row.elapsed
-        self._began: float | None = None
         self._version = 0
         self._at_end: Callable[[], None] = lambda: None
         self._done = threading.Event()
@@ -114,7 +111,7 @@ class Engine:
             Suggested: self._on_suggested,
             _Command: lambda command: command.act(),
         }
-        self._take_up(history)
+        self._take_up(history, stop_rules)
         if not history and searcher.starts_with_defaults:
             self._enter(space.defaults, "default")
         self._publish()
@@ -168,7 +165,7 @@ class Engine:
     def _run(self) -> None:
         try:
             self._clerk.open()
-            self._began = self._inbox.now()
+            self._watch.begin()
             self._clerk.mark()
             self._workers.open(self._job, self._inbox)
             while not self._over():
@@ -219,41 +216,16 @@ class Engine:
             self._handlers[type(event)](event)
 
     def _patience(self) -> float | None:
-        waits = [run.deadline - self._inbox.now() for run in self._timed() if run.deadline]
-        waits.extend(self._time_left())
+        """Return how many seconds to wait for an event, None for ever."""
+        waits = [self._watch.due_in(stopping=self._status is SweepStatus.STOPPING)]
         if not self._inbox.virtual:
-            due = self._clerk.due_in
-            waits.append(HEARTBEAT_SECONDS if due is None else min(due, HEARTBEAT_SECONDS))
-        return max(0.0, min(waits)) if waits else None
-
-    def _time_left(self) -> list[float]:
-        """Return the seconds left by each limit of time on the sweep."""
-        budget = self._ledger.budget
-        left: list[float] = []
-        if self._status is SweepStatus.STOPPING:
-            return left
-        if budget.time_limit is not None:
-            left.append(budget.time_limit - self._elapsed())
-        deadlines = (rule.deadline() for rule in self._rules)
-        left.extend(until - self._elapsed() for until in deadlines if until is not None)
-        if budget.compute_time_limit is not None and self._ledger.running:
-            spent = self._ledger.compute_seconds(self._inbox.now())
-            left.append((budget.compute_time_limit - spent) / len(self._ledger.running))
-        return left
-
-    def _timed(self) -> list[Run]:
-        """Return the runs that may have a deadline; none, cheaply, while there are no deadlines."""
-        if self._ledger.budget.trial_time_limit is None and not self._has_asked:
-            return []
-        return list(self._ledger.running.values())
-
-    def _elapsed(self) -> float:
-        began = self._began
-        return self._elapsed_before + (0.0 if began is None else self._inbox.now() - began)
+            waits += [self._clerk.due_in, HEARTBEAT_SECONDS]
+        known = [wait for wait in waits if wait is not None]
+        return max(0.0, min(known)) if known else None
 
     # --- starting trials
 
-    def _take_up(self, history: Sequence[tuple[Trial, str]]) -> None:
+    def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
         ended = []
         for trial, origin in history:
             if origin == "suggested":
@@ -269,7 +241,7 @@ class Engine:
         for run in sorted(ended, key=lambda run: run.ended or 0.0):
             self._observe_end(run)
         replay(self._scheduler, ended, self._goal)
-        recall(self._rules, ended, self._elapsed_before, self._job.folder)
+        recall(rules, ended, self._watch.elapsed, self._job.folder)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
         """Take up a trial that was running: from its checkpoint, without one from the start."""
@@ -277,7 +249,7 @@ class Engine:
         if trial.dir is not None and has_checkpoint(trial.dir):
             run.reports = list(trial.reports)
             run.started = trial.started
-        elif trial.status is not Status.PENDING:
+        elif trial.started is not None:
             self._clerk.restart(run)
 
     def _enter(self, params: Params, origin: str, *, suggestion: int | None = None) -> Run:
@@ -322,9 +294,8 @@ class Engine:
 
     def _start(self, run: Run, slot: int) -> None:
         milestone = self._scheduler.start(run.number).until
-        now, limit = self._inbox.now(), self._ledger.budget.trial_time_limit
-        self._ledger.start(run, slot, now)
-        run.deadline = None if limit is None else now + limit
+        self._ledger.start(run, slot, self._inbox.now())
+        self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
             slot,
             Assignment(
@@ -368,23 +339,14 @@ class Engine:
         self._clerk.report(run, event.reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(event.reports)))
-        if self._rules:
-            self._consult_on(run, event.reports)
+        self._obey(self._watch.reported(run, event.reports))
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))
 
-    def _consult_on(self, run: Run, reports: Iterable[Report]) -> None:
-        now = self._elapsed()
-        self._obey(
-            rule.reported(run.number, report.metrics, now)
-            for report in reports
-            for rule in self._rules
-        )
-
-    def _obey(self, reasons: Iterable[str]) -> None:
-        """End the sweep for the first reason that a rule gives; every rule is asked."""
-        if given := [reason for reason in reasons if reason]:
-            self._finish(SweepStatus.COMPLETED, given[0])
+    def _obey(self, reason: str) -> None:
+        """End the sweep if a limit or a rule gives a reason."""
+        if reason:
+            self._finish(SweepStatus.COMPLETED, reason)
 
     def _decide(self, run: Run) -> Decision:
         if run.asked:
@@ -406,12 +368,15 @@ class Engine:
         run = self._ledger.running.get(event.number)
         if run is None:
             return
+        if self._deserves_retry(run, event):
+            self._start_over(run, event)
+            return
         if event.result:
             report = Report(run.last_step + 1, event.result, event.time)
             self._ledger.report(run, [report])
             self._clerk.report(run, [report])
-            self._consult_on(run, [report])
-        status, reason = self._outcome(run, event)
+            self._obey(self._watch.reported(run, [report]))
+        status, reason = outcome(run, event, self._ledger, self._job.step_name)
         run.failure = event.failure if status is Status.FAILED else None
         self._ledger.end(run, status, reason, event.time)
         if not run.decided:
@@ -419,28 +384,27 @@ class Engine:
         self._observe_end(run)
         self._supply.result_came()
         if status.ended:
-            self._obey(
-                rule.ended(run.snapshot(self._job.folder), self._elapsed()) for rule in self._rules
-            )
+            self._obey(self._watch.ended(run.snapshot(self._job.folder)))
         self._clerk.mark(run)
         if self._announcer.heard:
             self._announcer.announce(TrialEnded(run.snapshot(self._job.folder)))
         self._judge_start(run)
 
-    def _outcome(self, run: Run, event: Ended) -> tuple[Status, str]:
-        failure = event.failure
-        if event.how == "stopped" and run.pausing and not run.asked:
-            return Status.PAUSED, run.reason
-        if event.how in ("stopped", "killed"):
-            return Status.STOPPED, run.asked or run.reason
-        if failure is not None:
-            at = f" at {self._job.step_name} {run.last_step}" if run.last_step else ""
-            if event.how == "died":
-                return Status.FAILED, failure.message + at
-            return Status.FAILED, f"{failure.type}{at}: {failure.message}".splitlines()[0][:300]
-        if self._ledger.score(run) is None and self._ledger.best is not None:
-            return Status.FAILED, f"{self._goal.metric} was never reported"
-        return Status.COMPLETED, run.reason
+    def _deserves_retry(self, run: Run, event: Ended) -> bool:
+        budget = self._ledger.budget
+        is_retriable = event.how == "died" or (event.how == "raised" and budget.retry_exceptions)
+        if not is_retriable or run.asked or run.decided or self._status is SweepStatus.STOPPING:
+            return False
+        return run.retried < budget.retries
+
+    def _start_over(self, run: Run, event: Ended) -> None:
+        """Let a trial that crashed go on from its checkpoint, without one from its beginning."""
+        run.retried += 1
+        why = event.failure.message if event.failure else "it failed"
+        reason = f"{why}; started again, {run.retried} of {self._ledger.budget.retries}"
+        self._ledger.end(run, Status.PENDING, reason, event.time)
+        self._waiting.appendleft(run)
+        self._clerk.mark(run)
 
     def _usable_score(self, run: Run) -> float | None:
         return None if run.status is Status.FAILED else self._ledger.score(run)
@@ -452,12 +416,9 @@ class Engine:
     def _judge_start(self, run: Run) -> None:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""
         if run.status is Status.COMPLETED and self._ledger.score(run) is None:
-            message = _missing_metric(run, self._goal.metric, self._job.step_name)
-            self._fail(Failure(type="ReportError", message=message))
-        elif self._ledger.ended == SAME_FAILURES:
-            failures = [other.failure for other in self._ledger.runs if other.status.ended]
-            if failures[0] is not None and len({_kind(failure) for failure in failures}) == 1:
-                self._fail(failures[0], f"the first {SAME_FAILURES} trials all failed with ")
+            self._fail(missing_metric(run, self._goal.metric, self._job.step_name))
+        elif failure := common_failure(self._ledger):
+            self._fail(failure, f"the first {self._ledger.ended} trials all failed with ")
 
     # --- ending
 
@@ -487,8 +448,7 @@ class Engine:
 
     def _ask_to_stop(self, run: Run, reason: str) -> None:
         run.asked = reason
-        run.deadline = self._inbox.now() + STOP_GRACE_SECONDS
-        self._has_asked = True
+        self._watch.set_deadline(run, STOP_GRACE_SECONDS)
         self._workers.stop(run.number, reason)
 
     def _kill(self, number: int) -> None:
@@ -504,17 +464,11 @@ class Engine:
             self._clerk.mark()
 
     def _watch_limits(self) -> None:
-        now = self._inbox.now()
-        if spent := self._ledger.spent(now, self._elapsed()):
-            self._finish(SweepStatus.COMPLETED, spent)
-        if self._rules:
-            self._obey(rule.tick(self._elapsed()) for rule in self._rules)
-        for run in self._timed():
-            if run.deadline is None or now < run.deadline:
-                continue
+        self._obey(self._watch.spent())
+        for run in self._watch.overdue():
             if run.asked:
                 run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
-                run.deadline = None
+                self._watch.set_deadline(run, None)
                 self._workers.kill(run.number)
             else:
                 limit = self._ledger.budget.trial_time_limit
@@ -526,14 +480,14 @@ class Engine:
         written = self._clerk.flush(
             status=self._status.value,
             reason=self._reason,
-            elapsed=self._elapsed(),
+            elapsed=self._watch.elapsed,
             failure=self._failure,
         )
         self._publish()
         return written
 
     def _publish(self) -> None:
-        best, elapsed = self._ledger.best, self._elapsed()
+        best, elapsed = self._ledger.best, self._watch.elapsed
         active = self._status in (SweepStatus.RUNNING, SweepStatus.PAUSED)
         self._version += 1
         self._snapshot = Snapshot(
@@ -554,20 +508,3 @@ class Engine:
             failure=self._failure,
             version=self._version,
         )
-
-
-def _missing_metric(run: Run, metric: str, step_name: str) -> str:
-    reported = sorted({name for report in run.reports for name in report.metrics})
-    hint = f"Call report({step_name}=..., {metric}=...) or return the value."
-    if reported:
-        hint = nearest(metric, reported)
-    instead = ", ".join(map(repr, reported)) or "nothing"
-    return f"metric {metric!r} was never reported; trial {run.number} reported {instead}. {hint}"
-
-
-def _kind(failure: Failure | None) -> tuple[str, str] | None:
-    """Return what makes two failures the same: type and the line of the user's code."""
-    if failure is None:
-        return None
-    lines = [line for line in failure.traceback.splitlines() if line.lstrip().startswith("File ")]
-    return failure.type, lines[-1].strip() if lines else failure.message

@@ -103,9 +103,7 @@ class Thinker:
         """Ask for the suggestion of that index; the answer is posted."""
 
         def act() -> None:
-            params = self._guard(
-                lambda: self._searcher.suggest(index, _Values(self._pending))
-            )
+            params = self._guard(lambda: self._searcher.suggest(index, _Values(self._pending)))
             if isinstance(params, Failure):
                 return
             count = len(self._pending)

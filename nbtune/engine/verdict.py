@@ -1,0 +1,61 @@
+"""What the end of a trial means: its status and reason, and whether the sweep can work at all."""
+
+from nbtune.engine.ledger import Ledger, Run
+from nbtune.exceptions import nearest
+from nbtune.trial import Failure, Status
+from nbtune.workers.base import Ended
+
+__all__ = ["common_failure", "missing_metric", "outcome"]
+
+_SAME_FAILURES = 3
+
+
+def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, str]:
+    """Return the status and the reason of a trial that is over; its reports are in `ledger`."""
+    if event.how == "stopped" and run.pausing and not run.asked:
+        return Status.PAUSED, run.reason
+    if event.how in ("stopped", "killed"):
+        return Status.STOPPED, run.asked or run.reason
+    if event.failure is not None:
+        return Status.FAILED, _why_failed(run, event.how, event.failure, step_name)
+    if ledger.score(run) is None and ledger.best is not None:
+        return Status.FAILED, f"{ledger.goal.metric} was never reported"
+    return Status.COMPLETED, run.reason
+
+
+def _why_failed(run: Run, how: str, failure: Failure, step_name: str) -> str:
+    at = f" at {step_name} {run.last_step}" if run.last_step else ""
+    if how == "died":
+        reason = failure.message + at
+    else:
+        reason = f"{failure.type}{at}: {failure.message}".splitlines()[0][:300]
+    return f"{reason} (started {run.retried + 1} times)" if run.retried else reason
+
+
+def common_failure(ledger: Ledger) -> Failure | None:
+    """Return the failure that the first three trials to end share, at the moment when they have."""
+    if ledger.ended != _SAME_FAILURES:
+        return None
+    failures = [run.failure for run in ledger.runs if run.status.ended]
+    first, *others = [failure and _kind(failure) for failure in failures]
+    return failures[0] if first and all(other == first for other in others) else None
+
+
+def _kind(failure: Failure) -> tuple[str, str]:
+    """Return what makes two failures the same: type and the line of the user's code."""
+    lines = [line for line in failure.traceback.splitlines() if line.lstrip().startswith("File ")]
+    return failure.type, lines[-1].strip() if lines else failure.message
+
+
+def missing_metric(run: Run, metric: str, step_name: str) -> Failure:
+    """Return the failure of a sweep whose objective does not report what is optimised."""
+    reported = sorted({name for report in run.reports for name in report.metrics})
+    hint = f"Call report({step_name}=..., {metric}=...) or return the value."
+    if reported:
+        hint = nearest(metric, reported)
+    instead = ", ".join(map(repr, reported)) or "nothing"
+    return Failure(
+        type="ReportError",
+        message=f"metric {metric!r} was never reported; trial {run.number} reported {instead}. "
+        f"{hint}",
+    )
