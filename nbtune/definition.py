@@ -99,8 +99,10 @@ def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:
     return Local(workers, cpus=cpus, gpus=gpus)
 
 
-def budget_of(**limits: object) -> Budget:
+def budget_of(*, retries: object = 0, retry_exceptions: bool = False, **limits: object) -> Budget:
     """Return the checked limits, named as in `Budget`."""
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise SpecError(f"retries={retries!r}: give a whole number from 0", "retries")
     for name, value in limits.items():
         whole = name in ("trials", "max_total_steps")
         kind: Any = int if whole else (int, float)
@@ -109,7 +111,7 @@ def budget_of(**limits: object) -> Budget:
         if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
             wanted = "a whole number from 1" if whole else "a positive number of seconds"
             raise SpecError(f"{name}={value!r}: give {wanted}", name)
-    return Budget(**limits)  # type: ignore[arg-type]
+    return Budget(retries=retries, retry_exceptions=retry_exceptions, **limits)  # type: ignore[arg-type]
 
 
 def rules_of(stop_when: object) -> tuple[StopRule, ...]:

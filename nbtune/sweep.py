@@ -93,6 +93,11 @@ class Sweep(Results):
         Seconds after which a trial is asked to stop; 5 s later it is killed.
     max_total_steps : int, optional
         Start trials only while fewer steps than this have been reported in all.
+    retries : int, default 0
+        How often a trial whose process died starts again, from its checkpoint where it has one. Its
+        steps are not told twice.
+    retry_exceptions : bool, default False
+        Start a trial that raised again, too.
     stop_when : StopRule or sequence of StopRule
         Further rules that end the sweep, from `nbtune.stopping`; any of them does.
     workers : int or Workers, optional
@@ -132,6 +137,8 @@ class Sweep(Results):
         trial_time_limit: float | None = None,
         compute_time_limit: float | None = None,
         max_total_steps: int | None = None,
+        retries: int = 0,
+        retry_exceptions: bool = False,
         stop_when: StopRule | Sequence[StopRule] = (),
         workers: int | Workers | None = None,
         cpus: int = 1,
@@ -160,6 +167,8 @@ class Sweep(Results):
                 trial_time_limit=trial_time_limit,
                 compute_time_limit=compute_time_limit,
                 max_total_steps=max_total_steps,
+                retries=retries,
+                retry_exceptions=retry_exceptions,
             ),
             stop_when=rules_of(stop_when),
             step=identifier(step, "step"),
@@ -458,7 +467,7 @@ class Sweep(Results):
         time_limit: float | None,
     ) -> None:
         definition = self._definition
-        given = {"trials": trials, "time_limit": time_limit}
+        given: dict[str, Any] = {"trials": trials, "time_limit": time_limit}
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
             checked = budget_of(**changes)

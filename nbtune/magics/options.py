@@ -60,6 +60,21 @@ def _add_run_options(parser: Parser) -> Parser:
     budget.add_argument(
         "--trial-time-limit", metavar="TIME", type=duration, help="End a trial after so long."
     )
+    budget.add_argument(
+        "--compute-time-limit", metavar="TIME", type=duration, help="As much, summed over trials."
+    )
+    budget.add_argument(
+        "--max-total-steps",
+        metavar="N",
+        type=whole_number(1),
+        help="Start trials only while fewer steps than this were reported in all.",
+    )
+    budget.add_argument(
+        "--retries",
+        metavar="N",
+        type=whole_number(0),
+        help="Start a trial again, so often, when its process dies (0).",
+    )
     search = parser.add_argument_group("how")
     search.add_argument(
         "--searcher", metavar="NAME", help="bayes (default), random, grid, or Points([...])."
