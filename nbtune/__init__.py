@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbtune.callbacks import Every
     from nbtune.catalog import load, sweeps
     from nbtune.checkpoint import load_checkpoint, save_checkpoint
     from nbtune.context import current_trial, report
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "nbtune.callbacks": ("Every",),
     "nbtune.catalog": ("load", "sweeps"),
     "nbtune.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "nbtune.context": ("current_trial", "report"),
@@ -58,6 +60,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Bool",
     "Choice",
+    "Every",
     "Int",
     "LogNormal",
     "NbtuneError",

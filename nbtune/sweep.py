@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from nbtune.callbacks import Every
 from nbtune.definition import (
     Definition,
     budget_of,
@@ -112,9 +113,9 @@ class Sweep(Results):
         The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
     replace : bool, default False
         Delete a stored sweep of this name first.
-    callbacks : sequence of callable
+    callbacks : sequence of callable or Every
         Called with each event (`TrialStarted`, `TrialReported`, `TrialEnded`, `SweepEnded`) in a
-        thread of their own.
+        thread of their own; ``Every(60, function)`` calls a function with the sweep now and then.
 
     Raises
     ------
@@ -147,7 +148,7 @@ class Sweep(Results):
         seed: int | None = None,
         store: Path | str | None = None,
         replace: bool = False,
-        callbacks: tuple[Callable[[Any], None], ...] = (),
+        callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
         if not isinstance(objective, Objective):
             objective = from_function(objective, space, title=_cell_title)
@@ -182,8 +183,10 @@ class Sweep(Results):
         self._replace = replace
         self._row: SweepRow | None = None
         self._queued: list[Params] = []
-        self._callbacks = list(callbacks)
+        self._callbacks: list[Callable[[Any], None]] = []
         self._init_runtime()
+        for callback in callbacks:
+            self.subscribe(callback)
 
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
@@ -504,8 +507,10 @@ class Sweep(Results):
         else:
             self._queued.append(checked)
 
-    def subscribe(self, callback: Callable[[Any], None]) -> None:
+    def subscribe(self, callback: Callable[[Any], None] | Every) -> None:
         """Call `callback` with each event from now on, in a thread of its own."""
+        if isinstance(callback, Every):
+            callback = callback.of(self)
         self._callbacks.append(callback)
         if self._engine is not None:
             self._engine.subscribe(callback)
