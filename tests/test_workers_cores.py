@@ -1,6 +1,5 @@
 """How many slots there are by default, and what each is held to."""
 
-import os
 import subprocess
 import sys
 
@@ -9,7 +8,6 @@ import pytest
 from nbtune.exceptions import SpecError
 from nbtune.workers import Local
 from nbtune.workers.cores import _quotas, available_cores, thread_limits
-from nbtune.workers.devices import visible_devices
 
 
 @pytest.fixture
@@ -91,49 +89,3 @@ def test_threads_are_limited_unless_the_user_has_said_otherwise():
 def test_cpus_must_be_a_positive_whole_number(cpus):
     with pytest.raises(SpecError, match="cpus="):
         Local(1, cpus=cpus)
-
-
-@pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")  # noqa: PTH110
-def test_gpus_without_a_gpu_are_refused(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    with pytest.raises(SpecError, match="gpus=1: no GPU found"):
-        Local(1, gpus=1)
-
-
-def test_each_slot_gets_whole_gpus_of_those_the_user_chose(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,GPU-77a,7,-1,9")
-
-    assert visible_devices(2) == [
-        {"CUDA_VISIBLE_DEVICES": "4,5"},
-        {"CUDA_VISIBLE_DEVICES": "GPU-77a,7"},
-    ]
-
-
-def test_slots_with_a_fraction_share_a_gpu(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-
-    devices = [slot["CUDA_VISIBLE_DEVICES"] for slot in visible_devices(1 / 3)]
-
-    assert devices == ["0", "0", "0", "1", "1", "1"]
-
-
-def test_more_slots_than_gpus_are_refused(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-
-    with pytest.raises(SpecError, match=r"room for 2\. Use slots=2"):
-        Local(3, gpus=1)
-
-
-@pytest.mark.parametrize("gpus", [-1, 1.5])
-def test_gpus_are_whole_or_a_fraction_of_one(monkeypatch, gpus):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-
-    with pytest.raises(SpecError, match="whole GPUs, or a fraction"):
-        visible_devices(gpus)
-
-
-def test_the_plan_names_gpus(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-
-    assert Local(2, gpus=0.5).describe() == "2 slots, 1 core and 0.5 GPU each"

@@ -4,7 +4,7 @@ from nbtune.decision import Decision
 from nbtune.exceptions import SpecError, WorkerError
 from nbtune.workers.base import Assignment, Inbox, Job, Workers
 from nbtune.workers.cores import available_cores, thread_limits
-from nbtune.workers.devices import visible_devices
+from nbtune.workers.devices import in_words, visible_devices
 from nbtune.workers.pool import Pool
 from nbtune.workers.slot import Slot
 
@@ -27,7 +27,12 @@ class Local(Workers):
         Cores a slot: BLAS, OpenMP and nested loky are held to so many threads, unless the
         environment says otherwise (``OMP_NUM_THREADS`` and its like).
     gpus : float >= 0
-        GPUs a slot; a fraction lets slots share one. With 0 the environment is left alone.
+        NVIDIA GPUs a slot: 1, 2, ... of its own, or a fraction, for slots that share one (0.5: two
+        slots a GPU; its memory is theirs to divide). ``CUDA_VISIBLE_DEVICES`` tells each slot its
+        own, before anything is imported; what it says in this process is the choice there is. A
+        GPU in MIG mode counts as its instances. They are found by nvidia-ml-py (``pip install
+        'nbtune[gpu]'``); without it MIG instances are not. With 0 the environment is left alone: a
+        slot sees all GPUs.
 
     Raises
     ------
@@ -45,15 +50,24 @@ class Local(Workers):
             slots = max(1, available_cores() // cpus)
             if devices is not None:
                 slots = min(slots, len(devices))
-        elif devices is not None and slots > len(devices):
+        self.slots = slots
+        self._gpu_words = in_words(gpus, self._own(devices)) if devices is not None else ""
+        self._pool: Pool | None = None
+
+    def _own(self, devices: list[dict[str, str]]) -> list[dict[str, str]]:
+        if self.slots > len(devices):
             raise SpecError(
-                f"slots={slots} with gpus={gpus:g} each: the GPUs here have room for "
+                f"slots={self.slots} with gpus={self.gpus:g} each: the GPUs here have room for "
                 f"{len(devices)}. Use slots={len(devices)}, or a smaller gpus.",
                 "slots",
             )
-        self.slots = slots
-        self._devices = devices
-        self._pool: Pool | None = None
+        return devices[: self.slots]
+
+    def _places(self) -> list[dict[str, str]]:
+        """Return what each slot gets, looked up now: a stored sweep may go on elsewhere."""
+        limits = thread_limits(self.cpus)
+        devices = self._own(visible_devices(self.gpus)) if self.gpus else [{}] * self.slots
+        return [{**limits, **own} for own in devices]
 
     def prepare(self) -> None:
         """Import loky, which takes a quarter of a second."""
@@ -68,18 +82,12 @@ class Local(Workers):
             When these workers serve another sweep.
         ObjectiveError
             When the job has no payload file and its ``call`` cannot be pickled.
+        SpecError
+            When there are fewer GPUs here than where the workers were made.
         """
         if self._pool is not None:
             raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
-        limits = thread_limits(self.cpus)
-        self._pool = Pool(
-            job,
-            inbox.put,
-            [
-                {**limits, **(self._devices[slot] if self._devices else {})}
-                for slot in range(self.slots)
-            ],
-        )
+        self._pool = Pool(job, inbox.put, self._places())
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
@@ -112,11 +120,11 @@ class Local(Workers):
             self._pool = None
 
     def describe(self) -> str:
-        """Return the plan in a few words, "2 slots, 1 core each"."""
-        plan = f"{super().describe()}, {self.cpus} core{'s' * (self.cpus != 1)}"
-        if self.gpus:
-            plan += f" and {self.gpus:g} GPU{'s' * (self.gpus > 1)}"
-        return plan + " each"
+        """Return the plan in a few words, "4 slots: 2 cores, half a GPU each"."""
+        cores = f"{self.cpus} core{'s' * (self.cpus != 1)}"
+        if self._gpu_words:
+            return f"{super().describe()}: {cores}, {self._gpu_words} each"
+        return f"{super().describe()}, {cores} each"
 
 
 def _check_count(name: str, value: object) -> None:

@@ -1,6 +1,7 @@
 """Sweeps started by ``%%tune`` and ``%tune`` in a real IPython, on real workers."""
 
 import os
+import sys
 
 import pytest
 
@@ -203,3 +204,15 @@ def test_resume_towards_another_goal_is_refused(refusal, swept):
     shown = refusal(tune("quick --minimize score --resume --trials 8 --quiet"))
 
     assert "sweep 'quick' was started with --maximize score" in shown
+
+
+def test_the_plan_names_what_a_slot_gets(shell, monkeypatch):  # FEATURES A11
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # whatever GPUs this machine has
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+
+    shell.run_cell(
+        tune("net --minimize score --trials 1 --workers 2 --gpus 0.5 --searcher random --quiet")
+    ).raise_error()
+
+    plan = shell.user_ns["net"].snapshot().plan
+    assert plan == "Random + FIFO · 2 slots: 1 core, half a GPU each"
