@@ -7,48 +7,120 @@ import pytest
 
 from nbtune.exceptions import SpecError
 from nbtune.workers import Local
-from nbtune.workers.cores import _quotas, available_cores, thread_limits
+from nbtune.workers.cores import available_cores, thread_limits
 
 
 @pytest.fixture
-def groups(tmp_path):
-    """Lay out a control group hierarchy; return the quotas found in it."""
+def cores(tmp_path, monkeypatch):
+    """Return the cores there are on a machine of 64 with some control groups and variables."""
+    monkeypatch.setattr("loky.cpu_count", lambda: 64)
 
-    def lay_out(membership, files):
+    def count(membership="0::/\n", files=None, variables=None):
         (tmp_path / "cgroup").write_text(membership)
-        for name, text in files.items():
+        for name, text in (files or {}).items():
             file = tmp_path / "fs" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        return sorted(_quotas(tmp_path / "fs", tmp_path / "cgroup"))
+        return available_cores(
+            groups=tmp_path / "fs", membership=tmp_path / "cgroup", environment=variables or {}
+        )
 
-    return lay_out
-
-
-def test_a_quota_of_version_2_is_found(groups):
-    assert groups("0::/\n", {"cpu.max": "150000 100000\n"}) == [1.5]
+    return count
 
 
-def test_the_quotas_of_all_ancestors_count(groups):
-    files = {"user.slice/hub.slice/cpu.max": "max 100000", "user.slice/cpu.max": "200000 100000"}
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000\n", 1),
+        ("799999 100000\n", 7),
+        ("50000 100000\n", 1),
+        ("10000 5000\n", 2),
+        ("max 100000\n", 64),
+        ("9900000 100000\n", 64),
+        ("", 64),
+        ("1 0\n", 64),
+    ],
+)
+def test_a_quota_of_version_2_counts_whole_cores(cores, quota, expected):
+    assert cores("0::/\n", {"cpu.max": quota}) == expected
 
-    assert groups("0::/user.slice/hub.slice\n", files) == [2.0]
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("300000\n", 3), ("150000\n", 1), ("1000\n", 1), ("-1\n", 64)]
+)
+def test_a_quota_of_version_1_counts_whole_cores(cores, quota, expected):
+    files = {"cpu/job/cpu.cfs_quota_us": quota, "cpu/job/cpu.cfs_period_us": "100000\n"}
+
+    assert cores("4:memory:/job\n3:cpu,cpuacct:/job\n", files) == expected
 
 
-def test_a_quota_of_version_1_is_found(groups):
-    files = {"cpu/job/cpu.cfs_quota_us": "300000\n", "cpu/job/cpu.cfs_period_us": "100000\n"}
+def test_a_quota_is_found_where_both_controllers_are_mounted_under_both_their_names(cores):
+    files = {"cpu,cpuacct/cpu.cfs_quota_us": "300000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}
 
-    assert groups("4:memory:/job\n3:cpu,cpuacct:/job\n", files) == [3.0]
+    assert cores("3:cpu,cpuacct:/\n", files) == 3
 
 
-def test_no_quota_is_no_limit(groups):
+@pytest.mark.parametrize(
+    ("leaf", "slice_", "expected"),
+    [
+        ("max 100000", "200000 100000", 2),
+        ("100000 100000", "300000 100000", 1),
+        ("500000 100000", "400000 100000", 4),
+        ("max 100000", "max 100000", 64),
+    ],
+)
+def test_the_least_quota_of_a_group_and_its_ancestors_counts(cores, leaf, slice_, expected):
+    files = {"user.slice/hub.slice/cpu.max": leaf, "user.slice/cpu.max": slice_}
+
+    assert cores("0::/user.slice/hub.slice\n", files) == expected
+
+
+def test_the_ancestors_count_in_version_1_too(cores):
     files = {
-        "cpu.max": "max 100000",
-        "cpu/cpu.cfs_quota_us": "-1",
-        "cpu/cpu.cfs_period_us": "100000",
+        "cpu/pods/one/cpu.cfs_quota_us": "-1",
+        "cpu/pods/one/cpu.cfs_period_us": "100000",
+        "cpu/pods/cpu.cfs_quota_us": "250000",
+        "cpu/pods/cpu.cfs_period_us": "100000",
     }
 
-    assert groups("3:cpu:/\n0::/\n", files) == []
+    assert cores("5:cpu,cpuacct:/pods/one\n0::/\n", files) == 2
+
+
+def test_a_container_that_sees_its_own_group_as_the_root_finds_its_quota(cores):
+    files = {"cpu.max": "200000 100000"}
+
+    assert cores("0::/kubepods/burstable/pod7/cri-containerd-77.scope\n", files) == 2
+
+
+def test_groups_of_other_controllers_do_not_count(cores):
+    files = {"cpu/job/cpu.cfs_quota_us": "100000", "cpu/job/cpu.cfs_period_us": "100000"}
+
+    assert cores("4:memory:/job\n3:cpu:/\n", files) == 64
+
+
+def test_without_control_groups_all_cores_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("loky.cpu_count", lambda: 64)
+
+    assert available_cores(groups=tmp_path, membership=tmp_path / "none", environment={}) == 64
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("4.0", 4), ("1.5", 1), ("0.5", 1), ("2c", 64), ("nan", 64), ("-1", 64), ("", 64)],
+)
+def test_the_limit_that_jupyterhub_tells_counts(cores, limit, expected):
+    assert cores(variables={"JUPYTERHUB_USER": "ada", "CPU_LIMIT": limit}) == expected
+
+
+def test_a_limit_that_no_hub_tells_does_not_count(cores):
+    assert cores(variables={"CPU_LIMIT": "4.0"}) == 64
+
+
+def test_the_least_limit_counts(cores):
+    variables = {"JUPYTERHUB_USER": "ada", "CPU_LIMIT": "6", "LOKY_CPU_COUNT": "5"}
+
+    assert cores("0::/\n", {"cpu.max": "400000 100000"}, variables) == 4
 
 
 def test_loky_cpu_count_is_respected(monkeypatch):

@@ -1,5 +1,6 @@
 """How many cores there are for trials, and how each slot is held to its own."""
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -20,26 +21,49 @@ _LIMITS = (
 )
 
 
-def available_cores() -> int:
+def available_cores(
+    *,
+    groups: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Return how many cores this process may keep busy, at least 1.
 
-    The least of what the machine has, the affinity mask allows, the quotas of the control group
-    and of its ancestors grant (versions 1 and 2), and ``LOKY_MAX_CPU_COUNT`` or ``LOKY_CPU_COUNT``
-    says.
+    The least, rounded down, of what the machine has, the affinity mask allows (a cpuset shows
+    there), the quotas of the control group and of its ancestors grant (versions 1 and 2),
+    ``LOKY_MAX_CPU_COUNT`` or ``LOKY_CPU_COUNT`` says, and JupyterHub has told as ``CPU_LIMIT``.
+
+    Parameters
+    ----------
+    groups, membership : Path
+        Where the control groups are mounted, and the file that says which this process is in.
+    environment : mapping, optional
+        By default this process's own; ``LOKY_MAX_CPU_COUNT`` is always read there.
     """
     from loky import cpu_count  # noqa: PLC0415 - 0.1 s that only the default needs
 
-    cores = int(cpu_count())
-    told = os.environ.get("LOKY_CPU_COUNT", "")
-    if told.isdecimal():
-        cores = min(cores, int(told))
-    # loky reads the quota of the topmost group alone; a systemd slice sits further down.
-    return max(1, min([cores, *map(math.ceil, _quotas())]))
+    known = os.environ if environment is None else environment
+    # loky reads the quota of the topmost group alone (a systemd slice sits further down), and
+    # rounds up: with 1.5 cores, two slots would stand still for a quarter of their time.
+    limits: list[float] = [cpu_count(), *_quotas(groups, membership), *_told(known)]
+    return max(1, math.floor(min(limits)))
 
 
-def _quotas(
-    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> Iterator[float]:
+def _told(environment: Mapping[str, str]) -> Iterator[float]:
+    """Yield the limits, in cores, that the environment names."""
+    count = environment.get("LOKY_CPU_COUNT", "")
+    if count.isdecimal():
+        yield int(count)
+    # Other software uses that name too. A hub's limit shows as a quota where the hub enforces it
+    # by one and the sandbox lets it be seen.
+    if "JUPYTERHUB_USER" in environment:
+        with contextlib.suppress(ValueError):
+            limit = float(environment.get("CPU_LIMIT", ""))
+            if limit > 0:
+                yield limit
+
+
+def _quotas(root: Path, membership: Path) -> Iterator[float]:
     """Yield the CPU quota, in cores, of each control group that this process is in."""
     try:
         lines = membership.read_text().splitlines()
@@ -49,7 +73,9 @@ def _quotas(
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        top = root / "cpu" if controllers else root
+        top = root / controllers if controllers else root
+        if controllers and (root / "cpu").exists():
+            top = root / "cpu"
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
             quota = _quota(folder)
