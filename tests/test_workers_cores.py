@@ -1,13 +1,17 @@
 """How many slots there are by default, and what each is held to."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+from driving import Driver
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nbtune.exceptions import SpecError
 from nbtune.workers import Local
-from nbtune.workers.cores import available_cores, thread_limits
+from nbtune.workers.cores import available_cores, share_out, thread_limits
 
 
 @pytest.fixture
@@ -161,3 +165,108 @@ def test_threads_are_limited_unless_the_user_has_said_otherwise():
 def test_cpus_must_be_a_positive_whole_number(cpus):
     with pytest.raises(SpecError, match="cpus="):
         Local(1, cpus=cpus)
+
+
+@pytest.fixture
+def topology(tmp_path):
+    """Lay out which cores are hyperthreads of one another."""
+
+    def lay_out(*families):
+        for family in families:
+            for core in family:
+                folder = tmp_path / f"cpu{core}" / "topology"
+                folder.mkdir(parents=True)
+                text = ",".join(map(str, family)) + "\n"
+                (folder / "thread_siblings_list").write_text(text)
+        return tmp_path
+
+    return lay_out
+
+
+@pytest.mark.parametrize(
+    ("slots", "cpus", "shares"),
+    [
+        (2, 1, [(0,), (1,)]),
+        (2, 2, [(0, 1), (2, 3)]),
+        (4, 2, [(0, 4), (1, 5), (2, 6), (3, 7)]),
+        (3, 2, [(0, 4), (1, 5), (2, 3)]),
+        (5, 1, [(0,), (4,), (1,), (2,), (3,)]),
+    ],
+)
+def test_slots_share_physical_cores_only_when_they_must(  # FEATURES A11
+    topology, slots, cpus, shares
+):
+    machine = topology((0, 4), (1, 5), (2, 6), (3, 7))
+
+    assert share_out(slots, cpus, range(8), machine) == shares
+
+
+def test_a_range_of_hyperthreads_is_understood(tmp_path):
+    for core in range(4):
+        folder = tmp_path / f"cpu{core}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text("0-1\n" if core < 2 else "2-3\n")
+
+    assert share_out(2, 1, range(4), tmp_path) == [(0,), (2,)]
+
+
+def test_only_allowed_cores_are_shared_out(topology):
+    machine = topology((0, 4), (1, 5), (2, 6), (3, 7))
+
+    assert share_out(2, 1, {2, 5, 6}, machine) == [(2,), (5,)]
+
+
+def test_where_linux_tells_nothing_each_core_stands_alone(tmp_path):
+    assert share_out(3, 1, {0, 1, 2}, tmp_path) == [(0,), (1,), (2,)]
+
+
+@given(st.sets(st.integers(0, 63), min_size=1), st.data())
+def test_no_core_is_given_twice_and_every_slot_has_its_own(allowed, data):
+    cpus = data.draw(st.integers(1, len(allowed)))
+    slots = data.draw(st.integers(1, len(allowed) // cpus))
+
+    shares = share_out(slots, cpus, allowed)
+
+    cores = [core for share in shares for core in share]
+    assert [len(share) for share in shares] == [cpus] * slots
+    assert len(set(cores)) == len(cores)
+    assert set(cores) <= allowed
+
+
+def look(params):
+    """Print the cores of this process and of a child."""
+    print(sorted(os.sched_getaffinity(0)))
+    code = "import os; print(sorted(os.sched_getaffinity(0)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def cores_seen(workers, folder):
+    with Driver(workers, look, folder) as driver:
+        for number in [driver.start() for _ in range(workers.slots)]:
+            assert driver.ended(number).how == "returned"
+    return sorted((folder / str(n) / "log.txt").read_text() for n in range(workers.slots))
+
+
+def test_a_pinned_slot_and_its_children_have_cores_of_their_own(tmp_path):  # FEATURES A11
+    allowed = sorted(os.sched_getaffinity(0))
+
+    seen = cores_seen(Local(len(allowed), pin=True), tmp_path)
+
+    assert seen == sorted(f"[{core}]\n[{core}]\n" for core in allowed)
+
+
+def test_slots_are_not_pinned_unless_asked_for(tmp_path):
+    allowed = sorted(os.sched_getaffinity(0))
+
+    assert cores_seen(Local(1), tmp_path) == [f"{allowed}\n{allowed}\n"]
+
+
+def test_pinning_needs_a_core_for_each(monkeypatch):
+    allowed = len(os.sched_getaffinity(0))
+
+    with pytest.raises(SpecError, match=rf"pin=True: {allowed} x 2 cores are needed, {allowed} ar"):
+        Local(allowed, cpus=2, pin=True)
+
+
+def test_the_plan_names_pinned_cores():
+    assert Local(1, pin=True).describe() == "1 slot, 1 pinned core each"

@@ -9,6 +9,7 @@ from nbtune.exceptions import ObjectiveError, WorkerError
 from nbtune.workers import Local
 from nbtune.workers.base import Assignment, Ended, Job
 from nbtune.workers.pool import Pool
+from nbtune.workers.spawner import Place
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def job(tmp_path):
 def broken(job):
     """A pool whose one process cannot start, and its events."""
     events = queue.SimpleQueue()
-    pool = Pool(job, events.put, [{"PYTHONHOME": "/nowhere"}])
+    pool = Pool(job, events.put, [Place(environment={"PYTHONHOME": "/nowhere"})])
     yield pool, events
     pool.close()
 

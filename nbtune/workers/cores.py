@@ -3,10 +3,10 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["available_cores", "thread_limits"]
+__all__ = ["available_cores", "share_out", "thread_limits"]
 
 _LIMITS = (
     "OMP_NUM_THREADS",
@@ -105,3 +105,52 @@ def thread_limits(cpus: int, environment: Mapping[str, str] | None = None) -> di
     """
     known = os.environ if environment is None else environment
     return {name: str(cpus) for name in _LIMITS if name not in known}
+
+
+def share_out(
+    slots: int,
+    cpus: int,
+    allowed: Collection[int],
+    topology: Path = Path("/sys/devices/system/cpu"),
+) -> list[tuple[int, ...]]:
+    """Return the cores of each slot: disjoint, and no two slots on one physical core if possible.
+
+    A physical core's second hyperthread is used only when each has given its first; then slots of
+    several cores get both threads of one rather than one thread each of two.
+
+    Parameters
+    ----------
+    slots, cpus : int >= 1
+        How many slots, and how many cores each; at most ``len(allowed)`` together.
+    allowed : collection of int
+        The numbers of the cores to choose from.
+    topology : Path
+        Where Linux tells which of them are hyperthreads of one core.
+    """
+    threads: dict[tuple[int, ...], list[int]] = {}  # of each physical core
+    for core in sorted(allowed):
+        threads.setdefault(_siblings(core, topology), []).append(core)
+    ranked = sorted(
+        (rank, place, core)
+        for place, family in enumerate(threads.values())
+        for rank, core in enumerate(family)
+    )
+    used = sorted((place, rank, core) for rank, place, core in ranked[: slots * cpus])
+    cores = [core for _, _, core in used]
+    return [tuple(cores[slot * cpus : (slot + 1) * cpus]) for slot in range(slots)]
+
+
+def _siblings(core: int, topology: Path) -> tuple[int, ...]:
+    """Return all hyperthreads of the physical core that `core` is one of."""
+    try:
+        text = (topology / f"cpu{core}/topology/thread_siblings_list").read_text()
+        return tuple(_core_list(text))
+    except (OSError, ValueError):
+        return (core,)
+
+
+def _core_list(text: str) -> Iterator[int]:
+    """Yield the numbers of a list as Linux writes it, "0-2,8"."""
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)

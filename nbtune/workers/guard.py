@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Collection
 
 __all__ = ["fflush", "protect"]
 
@@ -16,9 +17,15 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def protect(driver: int, log: str) -> None:
-    """Guard this process, the child of process `driver`; its output goes to the file `log`."""
+def protect(driver: int, log: str, cores: Collection[int] = ()) -> None:
+    """Guard this process, the child of process `driver`; its output goes to the file `log`.
+
+    With `cores` it is pinned to them, and so is all that it will start.
+    """
     _redirect(log)
+    if cores:
+        with contextlib.suppress(OSError):  # they were taken away meanwhile: run on what is left
+            os.sched_setaffinity(0, cores)
     with contextlib.suppress(PermissionError):  # it leads a session already
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

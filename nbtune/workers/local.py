@@ -1,12 +1,15 @@
 """Worker processes on this machine: one loky process a slot, each with its cores and GPUs."""
 
+import os
+
 from nbtune.decision import Decision
 from nbtune.exceptions import SpecError, WorkerError
 from nbtune.workers.base import Assignment, Inbox, Job, Workers
-from nbtune.workers.cores import available_cores, thread_limits
+from nbtune.workers.cores import available_cores, share_out, thread_limits
 from nbtune.workers.devices import in_words, visible_devices
 from nbtune.workers.pool import Pool
 from nbtune.workers.slot import Slot
+from nbtune.workers.spawner import Place
 
 __all__ = ["Local"]
 
@@ -33,18 +36,27 @@ class Local(Workers):
         GPU in MIG mode counts as its instances. They are found by nvidia-ml-py (``pip install
         'nbtune[gpu]'``); without it MIG instances are not. With 0 the environment is left alone: a
         slot sees all GPUs.
+    pin : bool, default False
+        Pin each slot's processes to `cpus` cores of its own, two hyperthreads of one core being
+        the last choice. It pays on a machine that this sweep has to itself; elsewhere a slot loses
+        half its speed while something else, be it a busy cell or another sweep that pins, is on
+        its core.
 
     Raises
     ------
     SpecError
-        When a number is out of its range, or there are fewer GPUs than asked for.
+        When a number is out of its range, or there are fewer GPUs, or with `pin` fewer cores, than
+        asked for.
     """
 
-    def __init__(self, slots: int | None = None, *, cpus: int = 1, gpus: float = 0) -> None:
+    def __init__(
+        self, slots: int | None = None, *, cpus: int = 1, gpus: float = 0, pin: bool = False
+    ) -> None:
         _check_count("slots", slots if slots is not None else 1)
         _check_count("cpus", cpus)
         self.cpus = cpus
         self.gpus = gpus
+        self.pin = pin
         devices = visible_devices(gpus) if gpus else None
         if slots is None:
             slots = max(1, available_cores() // cpus)
@@ -52,6 +64,7 @@ class Local(Workers):
                 slots = min(slots, len(devices))
         self.slots = slots
         self._gpu_words = in_words(gpus, self._own(devices)) if devices is not None else ""
+        self._share_cores()
         self._pool: Pool | None = None
 
     def _own(self, devices: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -63,11 +76,26 @@ class Local(Workers):
             )
         return devices[: self.slots]
 
-    def _places(self) -> list[dict[str, str]]:
+    def _share_cores(self) -> list[tuple[int, ...]]:
+        if not self.pin:
+            return [()] * self.slots
+        allowed = os.sched_getaffinity(0)
+        if self.slots * self.cpus > len(allowed):
+            raise SpecError(
+                f"pin=True: {self.slots} x {self.cpus} cores are needed, {len(allowed)} are "
+                "allowed here. Use fewer slots or cpus, or leave pin out.",
+                "pin",
+            )
+        return share_out(self.slots, self.cpus, allowed)
+
+    def _places(self) -> list[Place]:
         """Return what each slot gets, looked up now: a stored sweep may go on elsewhere."""
         limits = thread_limits(self.cpus)
         devices = self._own(visible_devices(self.gpus)) if self.gpus else [{}] * self.slots
-        return [{**limits, **own} for own in devices]
+        return [
+            Place(environment={**limits, **own}, cores=cores)
+            for own, cores in zip(devices, self._share_cores(), strict=True)
+        ]
 
     def prepare(self) -> None:
         """Import loky, which takes a quarter of a second."""
@@ -83,7 +111,7 @@ class Local(Workers):
         ObjectiveError
             When the job has no payload file and its ``call`` cannot be pickled.
         SpecError
-            When there are fewer GPUs here than where the workers were made.
+            When there are fewer GPUs or cores here than where the workers were made.
         """
         if self._pool is not None:
             raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
@@ -121,7 +149,7 @@ class Local(Workers):
 
     def describe(self) -> str:
         """Return the plan in a few words, "4 slots: 2 cores, half a GPU each"."""
-        cores = f"{self.cpus} core{'s' * (self.cpus != 1)}"
+        cores = f"{self.cpus} {'pinned ' * self.pin}core{'s' * (self.cpus != 1)}"
         if self._gpu_words:
             return f"{super().describe()}: {cores}, {self._gpu_words} each"
         return f"{super().describe()}, {cores} each"

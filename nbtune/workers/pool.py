@@ -20,7 +20,7 @@ from nbtune.workers.base import Event, Job
 from nbtune.workers.channel import Link, Listener
 from nbtune.workers.runner import Task, serve
 from nbtune.workers.slot import Slot
-from nbtune.workers.spawner import Spawner
+from nbtune.workers.spawner import Place, Spawner
 
 __all__ = ["Pool"]
 
@@ -34,13 +34,10 @@ class Pool:
         Without a payload file, its ``call`` is written to one of the pool's own.
     post : callable
         Takes the events; it is not called any more once `close` has begun.
-    environments : sequence of dict, one a slot
-        The variables that each slot's processes get on top of this process's own.
+    places : sequence of Place, one a slot
     """
 
-    def __init__(
-        self, job: Job, post: Callable[[Event], None], environments: Sequence[dict[str, str]]
-    ) -> None:
+    def __init__(self, job: Job, post: Callable[[Event], None], places: Sequence[Place]) -> None:
         self._post_open = post
         self._driver = os.getpid()
         self._closed = False
@@ -51,7 +48,7 @@ class Pool:
         try:
             task = self._describe(job)
             self.slots = [
-                Slot(index, token, job.folder, self._post) for index in range(len(environments))
+                Slot(index, token, job.folder, self._post) for index in range(len(places))
             ]
             address = self._folder / "socket"
             self._listener = Listener(address, key, self._welcome)
@@ -63,7 +60,7 @@ class Pool:
         _close_first_at_exit()
         self._spawner = Spawner(
             self.slots,
-            environments,
+            places,
             lambda slot, generation: (serve, str(address), key, slot, generation, task),
             logs=self._folder,
             spawned=_close_first_at_exit,

@@ -20,11 +20,23 @@ from nbtune.workers.guard import protect
 from nbtune.workers.reaper import MARK
 from nbtune.workers.slot import Slot
 
-__all__ = ["Spawner"]
+__all__ = ["Place", "Spawner"]
 
 _BOOT_SECONDS = 60
 _TRIES = 3
 _SOON = 10.0  # a process that dies idle within so many seconds counts as one that failed to start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a slot's processes have of this machine.
+
+    ``environment`` comes on top of this process's own; ``cores`` are those that they are pinned
+    to, none to leave that to the system.
+    """
+
+    environment: dict[str, str]
+    cores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,7 @@ class Spawner:
     Parameters
     ----------
     slots : sequence of Slot
-    environments : sequence of dict, one a slot
-        What the processes' environment has on top of this one's.
+    places : sequence of Place, one a slot
     work : callable
         Makes, from a slot and a generation, what its process is to run for ever: a function and
         its arguments.
@@ -57,14 +68,14 @@ class Spawner:
     def __init__(
         self,
         slots: Sequence[Slot],
-        environments: Sequence[dict[str, str]],
+        places: Sequence[Place],
         work: Callable[[int, int], tuple[Any, ...]],
         *,
         logs: Path,
         spawned: Callable[[], None],
     ) -> None:
         self._slots = slots
-        self._environments = environments
+        self._places = places
         self._work = work
         self._logs = logs
         self._on_spawn = spawned
@@ -157,15 +168,16 @@ class Spawner:
         # does when it is not there, would unblock it again (CPython 3.11).
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        place = self._places[slot.index]
         executor = ProcessPoolExecutor(
             max_workers=1,
             timeout=None,
             # By name it would be joblib's copy of loky once joblib is imported: scikit-learn does
             # so, and then every worker imports joblib and NumPy.
             context=LokyContext(),
-            env={**self._environments[slot.index], MARK: slot.token},
+            env={**place.environment, MARK: slot.token},
             initializer=protect,
-            initargs=(os.getpid(), str(self._log(slot))),
+            initargs=(os.getpid(), str(self._log(slot)), place.cores),
         )
         self._executors[slot.index] = executor
         self._spawned[slot.index] = time.monotonic()
