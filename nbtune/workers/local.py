@@ -37,10 +37,10 @@ class Local(Workers):
         'nbtune[gpu]'``); without it MIG instances are not. With 0 the environment is left alone: a
         slot sees all GPUs.
     pin : bool, default False
-        Pin each slot's processes to `cpus` cores of its own, two hyperthreads of one core being
-        the last choice. It pays on a machine that this sweep has to itself; elsewhere a slot loses
-        half its speed while something else, be it a busy cell or another sweep that pins, is on
-        its core.
+        Pin each slot's processes to `cpus` cores of its own, second hyperthreads being the last
+        choice. For a machine that this sweep has to itself: a pinned slot cannot get out of the
+        way of a busy cell while another core is free, and a second sweep that pins picks the same
+        cores.
 
     Raises
     ------
