@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         TrialError,
         WorkerError,
     )
-    from nbtune.objective import tunable
+    from nbtune.objective import Command, tunable
     from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
     from nbtune.sweep import Sweep
     from nbtune.trial import Trial
@@ -50,7 +50,7 @@ _HOME = {
         "TrialError",
         "WorkerError",
     ),
-    "nbtune.objective": ("tunable",),
+    "nbtune.objective": ("Command", "tunable"),
     "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Real", "Space"),
     "nbtune.sweep": ("Sweep",),
     "nbtune.trial": ("Trial",),
@@ -60,6 +60,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Bool",
     "Choice",
+    "Command",
     "Every",
     "Int",
     "LogNormal",

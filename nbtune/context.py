@@ -1,11 +1,13 @@
 """What an objective calls while it runs: ``report``, ``current_trial``, checkpoints later.
 
-A worker installs a `Reporter` before it calls the objective; without one, ``report`` shows its
-values and returns, so that a cell or function also runs by itself.
+A worker installs a `Reporter` before it calls the objective, and the script of a command finds one
+by its environment. Without either, ``report`` shows its values and returns, so that a cell, a
+function or a script also runs by itself.
 """
 
 import math
 import operator
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from nbtune.exceptions import ReportError
 from nbtune.trial import Params
 
 __all__ = [
+    "SCRIPT_VARIABLE",
     "CurrentTrial",
     "Reporter",
     "TrialStopped",
@@ -27,6 +30,10 @@ __all__ = [
     "report",
     "reporting",
 ]
+
+
+SCRIPT_VARIABLE = "NBTUNE_REPORT"
+"""The environment variable by which a command's script finds its trial (`script`)."""
 
 
 class TrialStopped(BaseException):
@@ -64,6 +71,11 @@ class Reporter:
         dropped, so that a trial that starts over is not told twice. 0 for a fresh trial.
     keeps : bool
         Whether checkpoints are kept; not where a trial's whole course is computed ahead.
+    metric : str
+        What the sweep optimises; empty where that is not known.
+    look : callable
+        Raises as `send` does when the trial has been told to end since its last report; returns at
+        once.
     """
 
     def __init__(
@@ -74,12 +86,16 @@ class Reporter:
         step_name: str = "epoch",
         known_until: int = 0,
         keeps: bool = True,
+        metric: str = "",
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self.trial = trial
         self.step_name = step_name
         self.last_step = 0
         self.known_until = known_until
         self.keeps = keeps
+        self.metric = metric
+        self.look = look
         self._send = send
         self._lock = threading.RLock()
 
@@ -148,7 +164,15 @@ _of_process: Reporter | None = None  # threads that a trial starts do not inheri
 
 def active_reporter() -> Reporter | None:
     """Return what takes this context's reports, None outside a sweep."""
-    return _context.get() or _of_process
+    return _context.get() or _of_process or _of_script()
+
+
+def _of_script() -> Reporter | None:
+    if SCRIPT_VARIABLE not in os.environ:
+        return None
+    from nbtune import script  # noqa: PLC0415 - it brings the socket, which few need
+
+    return script.reporter()
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from nbtune.exceptions import (
     SweepError,
     TrialError,
 )
-from nbtune.objective import Objective, Payload, from_function, write_payload
+from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
 from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
@@ -74,10 +74,11 @@ class Sweep(Results):
 
     Parameters
     ----------
-    objective : callable or Objective
-        What is tuned: a function whose annotations that are domains declare the space.
+    objective : callable, Command or Objective
+        What is tuned: a function whose annotations that are domains declare the space, or a
+        command line.
     space : Space or dict, optional
-        Domains by parameter name, added to the annotations.
+        Domains by parameter name, added to the annotations; a command's whole space.
     maximize, minimize : str
         The metric's name; exactly one of the two.
     searcher : str or Searcher, default "bayes"
@@ -125,7 +126,7 @@ class Sweep(Results):
 
     def __init__(
         self,
-        objective: Callable[..., Any] | Objective,
+        objective: Callable[..., Any] | Command | Objective,
         space: Space | Mapping[str, Any] | None = None,
         *,
         maximize: str | None = None,
@@ -150,10 +151,7 @@ class Sweep(Results):
         replace: bool = False,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
-        if not isinstance(objective, Objective):
-            objective = from_function(objective, space, title=_cell_title)
-        elif space is not None:
-            raise SpecError("space= goes with a function; an Objective has its own space", "space")
+        objective = as_objective(objective, space, title=_cell_title)
         self._store = Store(store)
         self._call: Callable[[Params], Any] | None = objective.call
         self._definition = Definition(
@@ -431,7 +429,7 @@ class Sweep(Results):
     def resume(
         self,
         *,
-        objective: Callable[..., Any] | Objective | None = None,
+        objective: Callable[..., Any] | Command | Objective | None = None,
         trials: int | None = None,
         time_limit: float | None = None,
     ) -> "Sweep":
@@ -442,7 +440,7 @@ class Sweep(Results):
 
         Parameters
         ----------
-        objective : callable or Objective, optional
+        objective : callable, Command or Objective, optional
             New code for the remaining trials; its space must be the same.
         trials, time_limit
             New budgets in all, earlier runs included.
@@ -464,7 +462,7 @@ class Sweep(Results):
 
     def _redefine(
         self,
-        objective: Callable[..., Any] | Objective | None,
+        objective: Callable[..., Any] | Command | Objective | None,
         *,
         trials: int | None,
         time_limit: float | None,
@@ -479,8 +477,8 @@ class Sweep(Results):
             )
             definition = replace(definition, budget=budget)
         if objective is not None:
-            if not isinstance(objective, Objective):
-                objective = from_function(objective, None, title=_cell_title)
+            space = definition.space if isinstance(objective, Command) else None
+            objective = as_objective(objective, space, title=_cell_title)
             if repr(objective.space) != repr(definition.space):
                 raise SpaceError(
                     f"sweep {self._name!r} searches {definition.space!r}, the new code declares "

@@ -87,9 +87,13 @@ def with_values(source: str, params: Mapping[str, Any]) -> str | None:
     its declaration is dropped. None when nothing is declared: `source` is no tuned cell.
     """
     lines = source.encode().splitlines(keepends=True)  # columns count bytes
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # a command line
+        return None
     declared = [
         node
-        for node in ast.parse(source).body
+        for node in tree.body
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
         and node.target.id in params

@@ -1,4 +1,4 @@
-"""What is tuned, a function or a cell, made callable on a worker.
+"""What is tuned, a function, a cell or a command, made callable on a worker.
 
 Names are imported at first use: a worker needs the payload, and no space.
 """
@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbtune.objective.base import Objective
     from nbtune.objective.cell import from_cell
+    from nbtune.objective.command import Command
     from nbtune.objective.function import from_function, tunable
+    from nbtune.objective.given import as_objective
     from nbtune.objective.payload import Payload
     from nbtune.objective.payload import write as write_payload
 
-__all__ = ["Objective", "Payload", "from_cell", "from_function", "tunable", "write_payload"]
+__all__ = [
+    "Command",
+    "Objective",
+    "Payload",
+    "as_objective",
+    "from_cell",
+    "from_function",
+    "tunable",
+    "write_payload",
+]
 
 _HOME = {
+    "Command": ("command", "Command"),
     "Objective": ("base", "Objective"),
     "Payload": ("payload", "Payload"),
+    "as_objective": ("given", "as_objective"),
     "from_cell": ("cell", "from_cell"),
     "from_function": ("function", "from_function"),
     "tunable": ("function", "tunable"),

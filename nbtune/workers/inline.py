@@ -152,6 +152,11 @@ class _Slot:
             if waiting or asked:
                 course.follow(run.orders.get())
 
+        def look() -> None:
+            course.enforce()
+            if not run.orders.empty():
+                course.follow(run.orders.get())
+
         outcome = perform(
             load,
             Reporter(
@@ -159,6 +164,8 @@ class _Slot:
                 send,
                 step_name=job.step_name,
                 known_until=run.assignment.known_until,
+                metric=job.result_metric,
+                look=look,
             ),
             course,
             result_metric=job.result_metric,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nbtune.context import CurrentTrial, Reporter, TrialStopped, reporting
 from nbtune.decision import Complete, Continue, Decision, Pause, Reject, Stop
-from nbtune.exceptions import ReportError
+from nbtune.exceptions import ReportError, TrialError
 from nbtune.trial import Failure, Params
 
 __all__ = ["Course", "Outcome", "failure_of", "fresh", "perform", "plain", "seed_of", "trial_of"]
@@ -148,10 +148,13 @@ def failure_of(error: BaseException) -> Failure:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - the user's __str__
         message = f"(its __str__ raised {type(broken).__name__})"
+    trace = "".join(told.format())
+    if isinstance(error, TrialError) and not frames:  # a command failed: its own words count
+        trace = error.worker_traceback
     return Failure(
         type=type(error).__name__,
         message=plain(message, _LONGEST_MESSAGE),
-        traceback=plain("".join(told.format()), _LONGEST_TRACEBACK),
+        traceback=plain(trace, _LONGEST_TRACEBACK),
     )
 
 

@@ -126,6 +126,12 @@ class _Channel:
                 self._flush()
         return bool(events & select.POLLIN or self._received)
 
+    def has_message(self) -> bool:
+        """Return whether the driver has sent something, or is gone."""
+        return bool(self._received) or any(
+            event & ~select.POLLOUT for _, event in self._poller.poll(0)
+        )
+
     def _flush(self) -> None:
         """Send the reports that wait; the caller holds the lock."""
         buffer = self._buffer
@@ -171,6 +177,12 @@ class _Desk:
         else:
             if channel.add(step, now, metrics):
                 self._follow()
+
+    def look(self) -> None:
+        """Obey what the driver has sent since the last report, if anything."""
+        self._course.enforce()
+        if self._channel.has_message():
+            self._follow()
 
     def _follow(self) -> bool:
         """Do what the driver's next message says; return False if it is not about this trial."""
@@ -224,11 +236,14 @@ def _perform(
     params: bytes,
 ) -> Outcome:
     trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
+    desk = _Desk(channel, number, course)
     reporter = Reporter(
         trial,
-        _Desk(channel, number, course).send,
+        desk.send,
         step_name=task.step_name,
         known_until=known_until,
+        metric=task.result_metric,
+        look=desk.look,
     )
     return perform(
         payload.load, reporter, course, result_metric=task.result_metric, whole_process=True

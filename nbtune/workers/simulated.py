@@ -158,6 +158,7 @@ class Simulated(Workers):
                 step_name=job.step_name,
                 known_until=assignment.known_until,
                 keeps=False,
+                metric=job.result_metric,
             ),
             Course(None),
             result_metric=job.result_metric,

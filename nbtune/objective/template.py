@@ -1,0 +1,110 @@
+"""Text with places for values: ``--lr={{ lr }} --out={{ trial.dir }}``."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from nbtune.context import CurrentTrial
+from nbtune.exceptions import SpecError
+from nbtune.trial import Params
+
+__all__ = ["TRIAL_NAMES", "Template", "as_json", "as_text", "split_words", "value_of"]
+
+TRIAL_NAMES = ("trial.dir", "trial.number", "trial.seed")
+_PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_LITERAL = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
+
+
+class Template:
+    """A text and the names that stand in ``{{ }}`` in it; ``{{ "{{" }}`` gives what is quoted.
+
+    Raises
+    ------
+    SpecError
+        When a ``{{`` is not closed, or nothing stands in it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._pieces = [piece.strip() if odd else piece for odd, piece in _pieces(text)]
+        if any("{{" in piece for piece in self._pieces[::2]):
+            raise SpecError(f"{text!r}: a '{{{{' is not closed. Write {{{{ name }}}}", "command")
+        if "" in self._pieces[1::2]:
+            raise SpecError(f"{text!r}: no name in '{{{{ }}}}'. Write {{{{ name }}}}", "command")
+
+    @property
+    def names(self) -> list[str]:
+        """The names in it, in order."""
+        return [name for name in self._pieces[1::2] if not _LITERAL.fullmatch(name)]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is one name and nothing else."""
+        return len(self._pieces) == 3 and not self._pieces[0] and not self._pieces[2]
+
+    def fill(self, value: Callable[[str], str | None]) -> str | None:
+        """Return the text with a value in each place; None when a name has none."""
+        filled = []
+        for odd, piece in enumerate(self._pieces):
+            literal = _LITERAL.fullmatch(piece) if odd % 2 else None
+            text = value(piece) if odd % 2 and not literal else literal[2] if literal else piece
+            if text is None:
+                return None
+            filled.append(text)
+        return "".join(filled)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yield texts and names in turn, the names marked by a 1."""
+    return ((index % 2, piece) for index, piece in enumerate(_PLACE.split(text)))
+
+
+def split_words(line: str, split: Callable[[str], list[str]]) -> list[str]:
+    """Split a line by a shell's rules, each place for a value kept whole as part of its word."""
+    places = _PLACE.findall(line)
+    marked = iter(range(len(places)))
+    # A NUL cannot be part of an argument: none is mistaken for a mark.
+    hidden = _PLACE.sub(lambda _: f"\0{next(marked)}\0", line)
+    return [
+        re.sub("\0(\\d+)\0", lambda mark: f"{{{{{places[int(mark[1])]}}}}}", word)
+        for word in split(hidden)
+    ]
+
+
+def as_text(value: Any) -> str:
+    """Return a value as a command gets it: text and paths as they are, anything else as JSON."""
+    if isinstance(value, str | os.PathLike):
+        return str(os.fspath(value))
+    return as_json(value)
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON, paths as text; NaN and infinity as ``NaN`` and ``Infinity``.
+
+    Raises
+    ------
+    TypeError
+        When JSON cannot say it.
+    """
+    return json.dumps(value, ensure_ascii=False, default=os.fspath)
+
+
+def value_of(name: str, params: Params, trial: CurrentTrial) -> str | None:
+    """Return the text for a name in a template; None when its branch is not chosen."""
+    if name in TRIAL_NAMES:
+        return as_text(getattr(trial, name.removeprefix("trial.")))
+    if name == "params":
+        return as_json(params)
+    found = list(_found(name.removeprefix("params."), params))
+    return as_text(found[0]) if found else None
+
+
+def _found(path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the value at a dotted path; names may themselves have dots."""
+    for name, value in params.items():
+        if name == path:
+            yield value
+        elif path.startswith(f"{name}.") and isinstance(value, dict):
+            yield from _found(path[len(name) + 1 :], value)
