@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
@@ -45,13 +46,24 @@ class _Request:
 
     @property
     def source(self) -> str:
-        """The code that is to be tuned: the cell, or that of the function named first."""
+        """The code to be tuned: the cell, the function named first, the script of a command."""
         if self.is_cell:
             return self.cell
+        if "--command" in {word.partition("=")[0] for word in self.words}:
+            return _script_in(self.words)
         try:
             return textwrap.dedent(inspect.getsource(self.namespace[self.words[0]]))
         except (LookupError, TypeError, OSError):
             return ""
+
+
+def _script_in(words: Iterable[str]) -> str:
+    """Return the text of the first Python file among `words`."""
+    for word in words:
+        with suppress(OSError, ValueError):
+            if word.endswith(".py"):
+                return Path(word).read_text(encoding="utf-8")
+    return ""
 
 
 def complete(text: str, cell: str, namespace: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -127,6 +139,7 @@ def _options(request: _Request) -> list[str]:
     if used & {"--maximize", "--minimize"}:
         used |= {"--maximize", "--minimize"}
     used |= {"-h", "--help"}  # offered last
+    used.discard("--param")  # may come again
     return [*(name for name in request.parser.options if name not in used), "--help"]
 
 

@@ -49,13 +49,16 @@ def split(line: str) -> list[str]:
     return words if word is None else [*words, word]
 
 
-_EXPRESSION = re.compile(r"(?P<option>--[\w-]+=)?(?:\{(?P<braces>.+)\}|\$(?P<name>\w+))", re.DOTALL)
+_EXPRESSION = re.compile(
+    r"(?P<option>--[\w-]+=)?(?:\{(?!\{)(?P<braces>.+)\}|\$(?P<name>\w+))", re.DOTALL
+)
 
 
 def expand(words: Iterable[str], namespace: Mapping[str, Any]) -> list[str]:
     """Replace each word ``{expression}`` or ``$name`` by its value in the notebook.
 
-    IPython's own expansion would also change a dict inside ``Points([{"lr": 0.1}])``.
+    IPython's own expansion would also change a dict inside ``Points([{"lr": 0.1}])``. What begins
+    with ``{{`` is a command's template and stays.
 
     Raises
     ------

@@ -4,7 +4,7 @@ import argparse
 
 from nbtune.magics.line import Parser, duration, fraction, whole_number
 
-__all__ = ["COMMANDS", "HELP", "cell_parser", "command_parser", "function_parser"]
+__all__ = ["COMMANDS", "HELP", "PARAM", "cell_parser", "command_parser", "function_parser"]
 
 COMMANDS = {
     "list": "Show every sweep in the store as a table.",
@@ -17,11 +17,15 @@ COMMANDS = {
     "delete": "Remove a sweep and its files from the store.",
 }
 
+PARAM = "lr=Real(1e-4, 1e-1, log=True)=1e-3"
+"""A search dimension as ``--param`` says it."""
+
 _INTRODUCTION = """\
-tune a notebook cell, or a function, beside the kernel
+tune a notebook cell, a function or a command line, beside the kernel
 
   %%tune NAME     --maximize METRIC | --minimize METRIC [options]    (the cell below is tuned)
   %tune  FUNCTION --maximize METRIC | --minimize METRIC [options]
+  %tune  NAME --command LINE --param NAME=DOMAIN=DEFAULT --maximize METRIC [options]
   %tune  list | show | stop | pause | resume | wait | apply | delete  NAME
 
 The cell or function says what is searched by annotations, each with its default value, and
@@ -38,11 +42,15 @@ examples
   %%tune digits --minimize loss --trials 60 --scheduler Hyperband(max_t=27, reduction_factor=4)
   %%tune digits --maximize accuracy --trials 100 --resume
   %tune train --maximize accuracy --trials 20         (binds train_sweep; --name says otherwise)
+  %tune mlp --command "python train.py --lr={{ lr }}" --maximize accuracy --trials 20 \\
+            --param "lr=Real(1e-4, 1e-1, log=True)=1e-3"
   %tune apply digits --run
 
 """
 
 _NOTES = """\
+A command reports by nbtune.report in a Python script, or prints lines such as
+{"epoch": 3, "accuracy": 0.91}; nbtune.Command tells more.
 A value may be {expression} or $name, taken from the notebook: --trials {2 * n}.
 A function named like a command is tuned under another name: f = list, then %tune f.
 """
@@ -109,6 +117,20 @@ def _add_run_options(parser: Parser) -> Parser:
     return parser
 
 
+def _add_command_options(parser: Parser) -> Parser:
+    command = parser.add_argument_group("a command line (%tune NAME --command ...)")
+    command.add_argument(
+        "--command", metavar="LINE", help="What to run; {{ lr }} stands for the value of lr."
+    )
+    command.add_argument(
+        "--param",
+        metavar="NAME=DOMAIN",
+        action="append",
+        help="What is searched, or fixed; again for each. NAME=DOMAIN=DEFAULT is tried first.",
+    )
+    return parser
+
+
 def cell_parser() -> Parser:
     """Return the parser of ``%%tune NAME ...``."""
     parser = Parser(prog="%%tune")
@@ -117,10 +139,11 @@ def cell_parser() -> Parser:
 
 
 def function_parser() -> Parser:
-    """Return the parser of ``%tune FUNCTION ...``."""
+    """Return the parser of ``%tune FUNCTION ...`` and ``%tune NAME --command ...``."""
     parser = Parser(prog="%tune")
     parser.add_argument("function", nargs="?")
     _add_run_options(parser)
+    _add_command_options(parser)
     parser.add_argument("--name", metavar="NAME", help="The sweep's name, not FUNCTION_sweep.")
     return parser
 
@@ -138,16 +161,14 @@ def command_parser(command: str) -> Parser:
 
 def _help() -> str:
     commands = "".join(f"  %tune {name:<7} {text}\n" for name, text in COMMANDS.items())
-    parser = _add_run_options(
-        Parser(
-            prog="%tune",
-            usage=argparse.SUPPRESS,
-            description=f"{_INTRODUCTION}commands\n\n{commands}",
-            epilog=_NOTES,
-            width=100,
-        )
+    parser = Parser(
+        prog="%tune",
+        usage=argparse.SUPPRESS,
+        description=f"{_INTRODUCTION}commands\n\n{commands}",
+        epilog=_NOTES,
+        width=100,
     )
-    return parser.format_help()
+    return _add_command_options(_add_run_options(parser)).format_help()
 
 
 HELP = _help()

@@ -14,7 +14,14 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from nbtune.exceptions import nearest
 from nbtune.magics import cells
 from nbtune.magics.line import evaluate, expand, split
-from nbtune.magics.options import COMMANDS, HELP, cell_parser, command_parser, function_parser
+from nbtune.magics.options import (
+    COMMANDS,
+    HELP,
+    PARAM,
+    cell_parser,
+    command_parser,
+    function_parser,
+)
 
 # Objectives, sweeps and widgets are imported where they are used: %load_ext stays quick.
 # ruff: noqa: PLC0415
@@ -32,7 +39,7 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
     def tune(self, line: str, cell: str | None = None) -> Any:
-        """Tune a cell or a function; ``--help`` tells the rest."""
+        """Tune a cell, a function or a command line; ``--help`` tells the rest."""
         words = split(line)
         if {"-h", "--help"} & set(words) or (cell is None and not words):
             sys.stdout.write(HELP)
@@ -40,6 +47,8 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         words = expand(words, self.shell.user_ns)
         if cell is not None:
             return self._tune_cell(words, cell)
+        if "--command" in {word.partition("=")[0] for word in words}:
+            return self._tune_command(words)
         if words[0] in COMMANDS:
             return self._command(*words)
         return self._tune_function(words)
@@ -86,6 +95,8 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         options = function_parser().read(words)
         if options.function is None:
             raise UsageError("which function? Write %tune FUNCTION --maximize METRIC ...")
+        if options.param:
+            raise UsageError("--param goes with --command; a function declares its own params")
         self._check_known(options.function)
         function = evaluate(options.function, self.shell.user_ns, "%tune")
         if not callable(function):
@@ -97,6 +108,20 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         from nbtune.objective import from_function
 
         self._run(from_function(function, title=partial(cells.title, self.shell)), options)
+
+    def _tune_command(self, words: list[str]) -> None:
+        options = function_parser().read(words)
+        options.name = options.name or options.function
+        if options.name is None:
+            raise UsageError("the sweep's name is missing: %tune NAME --command LINE ...")
+        if not options.param:
+            raise UsageError(f"what is searched? Add --param '{PARAM}'")
+        self._check(options)
+
+        from nbtune.objective import Command, declared
+
+        space = declared(options.param, self.shell.user_ns)
+        self._run(Command(options.command).objective(space), options)
 
     def _check_known(self, word: str) -> None:
         namespace = self.shell.user_ns

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nbtune.objective.base import Objective
     from nbtune.objective.cell import from_cell
     from nbtune.objective.command import Command
+    from nbtune.objective.declarations import declared
     from nbtune.objective.function import from_function, tunable
     from nbtune.objective.given import as_objective
     from nbtune.objective.payload import Payload
@@ -20,6 +21,7 @@ __all__ = [
     "Objective",
     "Payload",
     "as_objective",
+    "declared",
     "from_cell",
     "from_function",
     "tunable",
@@ -30,6 +32,7 @@ _HOME = {
     "Command": ("command", "Command"),
     "Objective": ("base", "Objective"),
     "Payload": ("payload", "Payload"),
+    "declared": ("declarations", "declared"),
     "as_objective": ("given", "as_objective"),
     "from_cell": ("cell", "from_cell"),
     "from_function": ("function", "from_function"),

@@ -1,7 +1,11 @@
-"""The search dimensions that a cell declares: its top-level annotated assignments."""
+"""The search dimensions that a cell declares: its top-level annotated assignments.
+
+A command has no cell: its dimensions are declared one by one, in the same grammar.
+"""
 
 import ast
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +15,7 @@ from nbtune.objective.call import PARAMS
 from nbtune.objective.names import names_used
 from nbtune.space import Domain, Space
 
-__all__ = ["Declarations", "declarations"]
+__all__ = ["Declarations", "declarations", "declared"]
 
 _COMPUTED = object()  # stands for a value that only a run of the cell knows
 
@@ -50,6 +54,56 @@ def declarations(tree: ast.Module, namespace: Mapping[str, Any]) -> Declarations
     return Declarations(space=space, tree=ast.Module(body, type_ignores=[]))
 
 
+def declared(texts: Iterable[str], namespace: Mapping[str, Any]) -> Space:
+    """Return the space that texts such as ``"lr=Real(1e-4, 1e-1, log=True)=1e-3"`` declare.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        ``name=domain``, ``name=domain=default``, the cell's ``name: domain = default``, or
+        ``name=value`` for what is fixed.
+    namespace : mapping
+        The notebook's variables, which they may use.
+
+    Raises
+    ------
+    ObjectiveError
+        When a text is none of these, its code raises, or a name comes twice.
+    SpaceError
+        When a domain contradicts itself, or a default is outside it.
+    """
+    reader = _Reader(namespace)
+    space: dict[str, Any] = {}
+    for text in texts:
+        node = _annotated(text)
+        name = ast.unparse(node.target)
+        if name in space:
+            raise ObjectiveError(f"{name}: declared twice. Keep one of the two")
+        domain = reader.domain(node)
+        if domain is None and node.value is not None:
+            raise ObjectiveError(f"{name}: {ast.unparse(node.annotation)} is no domain. {_FORMS}")
+        space[name] = reader.value(node.annotation, name) if domain is None else domain
+    return Space(space)
+
+
+_FORMS = "Write 'lr=Real(1e-4, 1e-1, log=True)=1e-3', or 'epochs=10' for what is fixed"
+
+
+def _annotated(text: str) -> ast.AnnAssign:
+    """Return ``name=domain=default`` as the annotated assignment that a cell has for it."""
+    name, _, rest = text.partition("=")
+    forms = [text, f"{name}: {rest}"]
+    for index, character in enumerate(rest):
+        if character == "=":  # most are inside the brackets: then neither side can be parsed
+            forms.append(f"{name}: ({rest[:index]}) = {rest[index + 1 :]}")
+    for form in forms:
+        with contextlib.suppress(SyntaxError, ValueError):
+            match ast.parse(form.strip()).body:
+                case [ast.AnnAssign(target=ast.Name()) as node]:
+                    return node
+    raise ObjectiveError(f"{text!r} declares nothing. {_FORMS}")
+
+
 class _Reader:
     """Reads statements in order; `bound` holds the names that the cell has bound so far."""
 
@@ -62,7 +116,7 @@ class _Reader:
         """Return the statement as the worker shall run it."""
         if isinstance(node, ast.AnnAssign):
             try:
-                domain = self._domain(node)
+                domain = self.domain(node)
             except (SpaceError, ObjectiveError) as error:
                 raise type(error)(f"line {node.lineno}: {error}") from error.__cause__
             if domain is not None:
@@ -72,7 +126,8 @@ class _Reader:
         self._note(node)
         return node
 
-    def _domain(self, node: ast.AnnAssign) -> Domain | None:
+    def domain(self, node: ast.AnnAssign) -> Domain | None:
+        """Return the domain that an assignment declares, with its default; None if it does not."""
         name = ast.unparse(node.target)
         computed = self._prepare(node.annotation)
         if computed and not calls_domain(node.annotation, self.scope):
@@ -92,9 +147,10 @@ class _Reader:
         if node.value is None:
             return domain
         self._refuse_computed(self._prepare(node.value), name)
-        return domain.with_default(self._default(node.value, name), name)
+        return domain.with_default(self.value(node.value, name), name)
 
-    def _default(self, node: ast.expr, name: str) -> Any:
+    def value(self, node: ast.expr, name: str) -> Any:
+        """Return what an expression gives, the default of `name` or what it is fixed to."""
         try:
             return eval(compile(ast.Expression(node), "<default>", "eval"), dict(self.scope))
         except Exception as error:

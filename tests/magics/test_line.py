@@ -117,4 +117,7 @@ def test_help_shows_examples_commands_and_options_and_runs_nothing(shell, capsys
 def test_question_mark_shows_the_help(shell, name):
     found = shell.object_inspect(name)
 
-    assert "tune a notebook cell, or a function, beside the kernel" in found["docstring"]
+    assert (
+        "tune a notebook cell, a function or a command line, beside the kernel"
+        in found["docstring"]
+    )
