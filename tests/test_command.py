@@ -200,12 +200,21 @@ def test_the_params_are_a_file_in_the_trials_folder(drive, tmp_path):
 def test_it_runs_where_it_was_made_unless_told_otherwise(drive, tmp_path):
     (tmp_path / "sub-0.5").mkdir()
 
-    drive(Command("pwd")).run({"lr": 0.5})
-    drive(Command("pwd", cwd="sub-{{ lr }}"), workers=Inline()).run({"lr": 0.5})
+    here, there = Command("pwd"), Command("pwd", cwd="sub-{{ lr }}")
+    os.chdir("/")
 
-    last = log_of(tmp_path).splitlines()
-    assert str(tmp_path) in last
-    assert str(tmp_path / "sub-0.5") in last
+    drive(here).run({"lr": 0.5})
+    first = log_of(tmp_path).splitlines()[-1]
+    drive(there).run({"lr": 0.5})
+
+    assert first == str(tmp_path)
+    assert log_of(tmp_path).splitlines()[-1] == str(tmp_path / "sub-0.5")
+
+
+def test_it_may_run_in_the_trials_folder(drive, tmp_path):
+    drive(Command("pwd", cwd="{{ trial.dir }}")).run({"lr": 0.5})
+
+    assert log_of(tmp_path).splitlines()[-1] == str(tmp_path / "sweep" / "0")
 
 
 def test_a_shell_runs_what_only_a_shell_can(drive, tmp_path):
@@ -663,6 +672,60 @@ def test_stop_lets_a_command_end_in_order(drive, tmp_path):
 
     assert driver.ended(number).how == "stopped"
     assert log_of(tmp_path).endswith("saved\n")
+
+
+def test_a_script_that_does_not_end_after_its_stop_is_ended(drive, monkeypatch):
+    monkeypatch.setattr("nbtune.objective.child._UNWIND_SECONDS", 0.3)
+    text = """
+    import time, nbtune
+    try:
+        nbtune.report(value=1)
+    finally:
+        time.sleep(600)
+    """
+    driver = drive(script(text), workers=Inline())
+    number = driver.start({"lr": 0.5}, milestone=1)
+    driver.reported(number, waiting=True)
+
+    began = time.monotonic()
+    driver.workers.answer(number, Stop("rung"))
+
+    assert driver.ended(number).how == "stopped"
+    assert 0.3 <= time.monotonic() - began < 3
+
+
+def test_a_stop_that_the_script_swallows_meets_it_again(drive, tmp_path):
+    text = """
+    import nbtune
+    for epoch in (1, 2, 3):
+        try:
+            nbtune.report(epoch=epoch, value=1)
+        except BaseException as error:
+            print(epoch, type(error).__name__)
+    """
+    driver = drive(script(text))
+    number = driver.start({"lr": 0.5}, milestone=2)
+    driver.reported(number, waiting=True)
+    driver.workers.answer(number, Stop("rung"))
+
+    assert driver.ended(number).how == "stopped"
+    assert log_of(tmp_path).splitlines()[1:] == ["2 TrialStopped", "3 TrialStopped"]
+
+
+def test_nonsense_on_the_socket_harms_nothing(drive):
+    text = """
+    import os, socket, nbtune
+    for nonsense in (b"\\xff\\n", b"[]\\n", b'["hello", 1]\\n', b'["shout"]\\n', b"3\\n", b"["):
+        caller = socket.socket(socket.AF_UNIX)
+        caller.connect("\\0" + os.environ["NBTUNE_REPORT"])
+        caller.sendall(nonsense)
+        caller.close()
+    nbtune.report(value=1)
+    """
+
+    reports, ended = report_of(drive(script(text)))
+
+    assert (reports, ended.how) == ({1: {"value": 1.0}}, "returned")
 
 
 def test_what_a_command_leaves_behind_is_killed(drive, tmp_path):

@@ -52,6 +52,7 @@ class Child:
         folder: str,
         hear: tuple[Callable[[bytes], None], Callable[[bytes], None]],
     ) -> None:
+        self._selector = selectors.DefaultSelector()
         # In the worker's session, so that whoever kills that finds the command too.
         self._process = subprocess.Popen(
             words,
@@ -62,8 +63,11 @@ class Child:
             cwd=folder,
             process_group=0,
         )
-        self._alive = os.pidfd_open(self._process.pid)
-        self._selector = selectors.DefaultSelector()
+        try:
+            self._alive = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._end_group()
+            raise
         self._selector.register(self._alive, selectors.EVENT_READ)
         pipes = self._process.stdout, self._process.stderr
         self._streams = [

@@ -71,8 +71,8 @@ class Command:
         self._shell = shell
         self._words = [Template(word) for word in _words(line, shell=shell)]
         self._env = {name: Template(text) for name, text in _environment(env).items()}
-        self._runs_here = cwd is None
-        self._folder = Template(os.path.join(Path.cwd(), os.fspath(cwd or "")))  # noqa: PTH118 - keeps {{ }} whole
+        self._folder = None if cwd is None else Template(os.fspath(cwd))
+        self._base = str(Path.cwd())
 
     def __repr__(self) -> str:
         return f"Command({self.line!r})"
@@ -124,13 +124,19 @@ class Command:
             name=self.name,
             space=whole,
             source=self.line,
-            call=CommandCall(self._words, self._env, self._folder, shell=self._shell),
+            call=CommandCall(
+                self._words, self._env, base=self._base, folder=self._folder, shell=self._shell
+            ),
             max_t=fixed_max_t(whole, {}),
         )
 
     @property
     def _templates(self) -> list[Template]:
-        return [*self._words, *self._env.values(), self._folder]
+        return [*self._words, *self._env.values(), *self._folders]
+
+    @property
+    def _folders(self) -> list[Template]:
+        return [] if self._folder is None else [self._folder]
 
     def _check_names(self, paths: Mapping[str, bool]) -> None:
         for template in self._templates:
@@ -161,7 +167,7 @@ class Command:
     def _check_optional(self, paths: Mapping[str, bool]) -> None:
         """Refuse a param that only some trials have where its argument cannot be left out."""
         firm = [] if self._shell else [self._words[0], *filter(_is_bare, self._words)]
-        for template in [*firm, self._folder]:
+        for template in [*firm, *self._folders]:
             for name in template.names:
                 if not paths.get(name.removeprefix("params."), True):
                     raise SpecError(
@@ -174,12 +180,12 @@ class Command:
     def _check_program(self) -> None:
         program = self._words[0]
         path = self._env.get("PATH")
-        if self._shell or program.names or not self._runs_here or (path and path.names):
+        if self._shell or program.names or self._folder or (path and path.names):
             return
         if shutil.which(program.text, path=path.text if path else None) is None:
             raise SpecError(
-                f"{program.text!r}: there is no such program, in {self.line!r}. Give its path, or "
-                "sys.executable for this Python; shell=True runs a shell's own commands",
+                f"{program.text!r}: there is no such program to be executed, in {self.line!r}. "
+                "Give its path, sys.executable for this Python, or shell=True for a shell's own",
                 "command",
             )
 

@@ -10,7 +10,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -39,8 +40,10 @@ class CommandCall(Call):
         The program and its arguments; a shell's one line where `shell`.
     environment : dict of str to Template
         What the command's environment has on top of the worker's.
-    folder : Template
-        Where it runs.
+    base : str
+        The folder where it runs.
+    folder : Template or None
+        Another, from there.
     shell : bool
     """
 
@@ -51,12 +54,14 @@ class CommandCall(Call):
         self,
         words: Sequence[Template],
         environment: Mapping[str, Template],
-        folder: Template,
         *,
+        base: str,
+        folder: Template | None,
         shell: bool,
     ) -> None:
         self._words = list(words)
         self._environment = dict(environment)
+        self._base = base
         self._folder = folder
         self._shell = shell
 
@@ -76,6 +81,7 @@ class CommandCall(Call):
         """
         reporter = active_reporter()
         trial = reporter.trial if reporter else _no_trial(params)
+        trial = replace(trial, dir=trial.dir.absolute())  # it runs in a folder of its own
         trial.dir.mkdir(parents=True, exist_ok=True)
         (trial.dir / "params.json").write_text(as_json(params), encoding="utf-8")
         words = self._filled(params, trial)
@@ -84,7 +90,7 @@ class CommandCall(Call):
             printed = Printed(reporter, lambda text: output.note(f"nbtune: {text}"))
             output.hear = printed.hear
             desk = Desk(reporter, printed) if reporter else None
-            with closing(desk) if desk else closing(output):
+            with closing(desk) if desk else nullcontext():
                 child = self._started(words, params, trial, output, desk)
                 code = child.run(reporter, desk)
             output.end()
@@ -111,7 +117,10 @@ class CommandCall(Call):
         output: "_Output",
         desk: Desk | None,
     ) -> Child:
-        folder = self._folder.fill(lambda name: value_of(name, params, trial)) or ""
+        folder = self._base
+        if self._folder is not None:
+            inner = self._folder.fill(lambda name: value_of(name, params, trial))
+            folder = str(Path(folder, inner or ""))
         if not Path(folder).is_dir():
             raise _failure(f"cannot run in cwd={folder!r}: there is no such folder", trial)
         try:
@@ -182,9 +191,6 @@ class _Output:
         """Return the last lines of stderr, of stdout where nothing came on stderr."""
         text = (self._kept_error.strip() or self._kept.strip()).decode(errors="replace")
         return text.splitlines()[-_SHOWN_LINES:]
-
-    def close(self) -> None:
-        """Do nothing: what is written to is another's."""
 
 
 @contextmanager

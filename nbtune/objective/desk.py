@@ -69,7 +69,7 @@ class Desk:
         return {
             "number": trial.number,
             "params": trial.params,
-            "dir": str(trial.dir),
+            "dir": str(trial.dir.absolute()),
             "seed": trial.seed,
             "step_name": reporter.step_name,
             "known_until": reporter.known_until,
