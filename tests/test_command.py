@@ -846,6 +846,18 @@ def test_rerun_shows_the_command_and_what_it_prints(capfd):
     assert shown.err == "warned"
 
 
+@pytest.mark.parametrize(
+    ("line", "left"), [("true", []), ("touch {{ trial.dir }}/model", ["model"])]
+)
+def test_a_rerun_leaves_a_folder_only_with_something_in_it(tmp_path, monkeypatch, line, left):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    Command(line).objective(LR).call({"lr": 0.05})
+
+    assert [path.name for path in tmp_path.glob("nbtune-rerun-*/*")] == left
+    assert len(list(tmp_path.glob("nbtune-rerun-*"))) == len(left)
+
+
 def test_an_interrupted_rerun_leaves_no_process(home):
     script(STUBBORN)
     (home / "again.py").write_text(

@@ -10,12 +10,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from nbtune.context import SCRIPT_VARIABLE, CurrentTrial, active_reporter
+from nbtune.context import SCRIPT_VARIABLE, CurrentTrial, Reporter, active_reporter
 from nbtune.exceptions import TrialError
 from nbtune.objective.call import Call, Sources
 from nbtune.objective.child import Child
@@ -26,6 +26,7 @@ from nbtune.trial import Params
 
 __all__ = ["CommandCall"]
 
+_PARAMS_FILE = "params.json"
 _KEPT = 16 * 1024  # bytes of output that an error may show
 _SHOWN_LINES = 40
 _LONGEST_LAST_LINE = 200
@@ -72,7 +73,8 @@ class CommandCall(Call):
     def __call__(self, params: Params) -> dict[str, float] | None:
         """Run the command; return the metrics that it printed as its result, None without.
 
-        Outside a sweep its output is shown, and ``trial.dir`` is a new temporary folder.
+        Outside a sweep its output is shown, and ``trial.dir`` is a new temporary folder, which
+        stays if the command writes to it.
 
         Raises
         ------
@@ -80,10 +82,24 @@ class CommandCall(Call):
             When it cannot be started, exits with another code than 0, or is killed.
         """
         reporter = active_reporter()
-        trial = reporter.trial if reporter else _no_trial(params)
+        if reporter is not None:
+            return self._run(params, reporter.trial, reporter)
+        folder = Path(tempfile.mkdtemp(prefix="nbtune-rerun-"))
+        try:
+            return self._run(
+                params, CurrentTrial(number=-1, params=params, dir=folder, seed=0), None
+            )
+        finally:
+            (folder / _PARAMS_FILE).unlink(missing_ok=True)
+            with suppress(OSError):  # the command has left something there
+                folder.rmdir()
+
+    def _run(
+        self, params: Params, trial: CurrentTrial, reporter: Reporter | None
+    ) -> dict[str, float] | None:
         trial = replace(trial, dir=trial.dir.absolute())  # it runs in a folder of its own
         trial.dir.mkdir(parents=True, exist_ok=True)
-        (trial.dir / "params.json").write_text(as_json(params), encoding="utf-8")
+        (trial.dir / _PARAMS_FILE).write_text(as_json(params), encoding="utf-8")
         words = self._filled(params, trial)
         with _output(trial, shown=reporter is None) as output:
             output.note(f"$ {words[-1] if self._shell else shlex.join(words)}")
@@ -216,11 +232,6 @@ def _shower(stream: TextIO) -> Callable[[bytes], None]:
         stream.flush()
 
     return show
-
-
-def _no_trial(params: Params) -> CurrentTrial:
-    folder = Path(tempfile.mkdtemp(prefix="nbtune-rerun-"))
-    return CurrentTrial(number=-1, params=params, dir=folder, seed=0)
 
 
 def _failure(what: str, trial: CurrentTrial, last_lines: Sequence[str] = ()) -> TrialError:
