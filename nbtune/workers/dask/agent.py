@@ -27,7 +27,7 @@ from nbtune.workers.dask.host import Duties
 __all__ = ["Errand", "install", "key_of", "occupy", "version"]
 
 _HEAR_SECONDS = 5.0  # an idle driver asks again so often
-_LOOK_SECONDS = 1.0  # between two looks at whether the driver and the worker are still wanted
+_LOOK_SECONDS = 1.0  # between two looks at whether the driver is still there
 _PATIENCE = 60  # looks until the driver's task must have come
 _HELD_BYTES = 32 * 1024 * 1024  # of frames that the driver has not fetched
 _ANSWER_BYTES = 8 * 1024 * 1024
@@ -67,7 +67,7 @@ async def install(errand: Errand, dask_worker: Any) -> dict[str, Any]:
     former = agents.pop(errand.token, None)
     if former is not None:
         await former.close()
-    _add_handler(dask_worker)
+    _settle(dask_worker)
     agent = agents[errand.token] = _Agent(errand, dask_worker)
     return {
         "nbtune": version(),
@@ -89,7 +89,17 @@ def occupy(token: str, index: int) -> None:
 _agents: dict[str, dict[str, "_Agent"]] = {}  # by the worker's address and the driver's token
 
 
-def _add_handler(worker: Any) -> None:
+def _settle(worker: Any) -> None:
+    """Have the worker pass on what drivers ask, and say when it closes."""
+    from distributed import WorkerPlugin  # noqa: PLC0415 - as above
+
+    class Farewell(WorkerPlugin):  # type: ignore[misc]
+        """Gives the worker's threads back when it closes: it would wait for them."""
+
+        async def teardown(self, worker: Any) -> None:
+            for agent in [*_agents.get(worker.address, {}).values()]:
+                await agent.close()
+
     async def handle(token: str, what: str, **arguments: Any) -> Any:
         """Do what a driver asks; None says that there is nothing of its sweep here."""
         if what == "ping":
@@ -99,10 +109,20 @@ def _add_handler(worker: Any) -> None:
         if agent is None:
             return None
         if what == "leave":
-            del agents[token]
+            _forget(worker, token)
         return await getattr(agent, _CALLS[what])(**arguments)
 
     worker.handlers["nbtune"] = handle
+    worker.plugins.setdefault("nbtune", Farewell())
+
+
+def _forget(worker: Any, token: str) -> None:
+    agents = _agents.get(worker.address, {})
+    agents.pop(token, None)
+    if not agents:
+        _agents.pop(worker.address, None)
+        worker.handlers.pop("nbtune", None)
+        worker.plugins.pop("nbtune", None)
 
 
 _CALLS = {"store": "store", "begin": "begin", "hear": "hear", "tell": "tell", "leave": "close"}
@@ -127,7 +147,7 @@ class _Agent:
         self._ended = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[Any] | None] = {asyncio.ensure_future(self._look())}
 
     def _adapt(self, errand: Errand) -> Duties:
         """Return the duties with this machine's paths where the sweep's folder is not shared."""
@@ -173,10 +193,7 @@ class _Agent:
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._write(pickle.dumps(self.duties))
-        self._tasks = [
-            asyncio.ensure_future(self._listen(reader)),
-            asyncio.ensure_future(self._look()),
-        ]
+        self._tasks.add(asyncio.ensure_future(self._listen(reader)))
         return True
 
     def hold(self, index: int) -> None:
@@ -235,24 +252,25 @@ class _Agent:
         self._news.set()
 
     async def _look(self) -> None:
-        """Leave when the driver is gone or the worker closes: no one would fetch anything."""
+        """Leave when the driver is gone: no one would fetch anything."""
         key = key_of(self._token, self._worker.address, 0)
         patience = _PATIENCE
-        while patience and self._worker.status.name not in ("closing", "closed", "failed"):
+        while patience:
             await asyncio.sleep(_LOOK_SECONDS)
             # The scheduler forgets a task when its client disconnects, however that happened.
             with contextlib.suppress(OSError):
                 states = await self._worker.scheduler.get_task_status(keys=[key])
                 patience = patience - 1 if states.get(key) is None else 1
-        _agents.get(self._worker.address, {}).pop(self._token, None)
-        self._tasks.pop()  # this one
+        _forget(self._worker, self._token)
+        self._tasks.discard(asyncio.current_task())
         await self.close()
 
     async def close(self) -> None:
         """End the host and all that it runs, give the threads back, remove every file."""
         self._end()
         for task in self._tasks:
-            task.cancel()
+            if task is not None:
+                task.cancel()
         if self._writer is not None:
             self._writer.close()
         if self._process is not None:

@@ -11,6 +11,7 @@ __all__ = ["Cluster", "Unreachable", "Wire", "is_cluster"]
 
 CONNECT_SECONDS = 10
 _DIAL_SECONDS = 2.0
+_ADDRESS = re.compile(r"[\w-]+://[^\s]+|[^\s/:]+:\d+")
 
 
 class Unreachable(Exception):  # noqa: N818 - says where the trouble is, for `session` to judge
@@ -37,7 +38,7 @@ class Cluster:
             When it is none of these, an asynchronous client, or closed.
         """
         if isinstance(given, str):
-            if not re.fullmatch(r"([\w-]+://)?[^\s/]+(:\d+)?(/.*)?", given) or ":" not in given:
+            if not _ADDRESS.fullmatch(given):
                 raise SpecError(
                     f"{given!r} is no address of a Dask scheduler. Give one such as "
                     "'tcp://10.0.0.1:8786'",

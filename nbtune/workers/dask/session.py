@@ -285,6 +285,7 @@ class Session:
             self._check_room(new)
         shares = self._room.share(new, taken=len(self._seats))
         stations = [self._station(address, share) for address, share in shares.items()]
+        self._stations.update({station.address: station for station in stations})
         outcomes = await asyncio.gather(
             *(self._install(station) for station in stations), return_exceptions=True
         )
@@ -324,7 +325,6 @@ class Session:
         self._straight = await station.install(straight=self._straight)
 
     async def _begin(self, station: Station) -> None:
-        self._stations[station.address] = station
         self._seats.update({seat.index: seat for seat in station.seats})
         await station.begin(self._room.resources)
         self._count()
@@ -375,10 +375,12 @@ class Session:
 
     def _count(self) -> None:
         if not self._closed:
-            self._grown(len(self._seats), len(self._stations))
+            hosts = {seat.station.address for seat in self._seats.values()}
+            self._grown(len(self._seats), len(hosts))
 
     async def _shut_down(self) -> None:
         self._watching.cancel()
+        await asyncio.sleep(0)  # from now on nothing is added
         await asyncio.gather(*(station.close() for station in self._stations.values()))
 
 

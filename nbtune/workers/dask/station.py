@@ -71,6 +71,7 @@ class Station:
         self._ordered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._futures: list[Any] = []
+        self._threads: list[asyncio.Future[Any]] = []
         self._gone = False
 
     async def install(self, *, straight: bool) -> bool:
@@ -85,7 +86,7 @@ class Station:
         """
         began = time.time()
         try:
-            call = asyncio.to_thread(self.client.run, install, self.errand, workers=[self.address])
+            call = self._aside(self.client.run, install, self.errand, workers=[self.address])
             facts = (await asyncio.wait_for(call, _INSTALL_SECONDS))[self.address]
         except ModuleNotFoundError as error:
             raise WorkerError(_missing(error, self.address)) from error
@@ -108,13 +109,19 @@ class Station:
                 await self._wire.call("store", data=piece)
         if not await self._wire.call("begin"):
             raise Unreachable("it was set up anew meanwhile")
-        self._futures = await asyncio.to_thread(self._occupy, resources)
+        await self._aside(self._occupy, resources)
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tell())]
 
-    def _occupy(self, resources: dict[str, float]) -> list[Any]:
+    def _aside(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """Do a thing of Dask's that blocks on a thread; `close` waits for it."""
+        thread = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+        self._threads.append(thread)
+        return asyncio.shield(thread)
+
+    def _occupy(self, resources: dict[str, float]) -> None:
         # Tasks, so that the scheduler knows that the threads are taken, and an adaptive cluster
         # does not take the worker for idle. They end by themselves when the agent leaves.
-        return [
+        self._futures = [
             self.client.submit(
                 occupy,
                 self.errand.token,
@@ -204,6 +211,7 @@ class Station:
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(Unreachable, TimeoutError):
+            await asyncio.wait(self._threads, timeout=_LEAVE_SECONDS) if self._threads else None
             await asyncio.wait_for(self._wire.call("leave"), _LEAVE_SECONDS)
         for future in self._futures:
             future.release()
