@@ -31,7 +31,7 @@ class RealCluster:
         self._file = self.folder / "scheduler.json"
         self.scheduler = self._run(
             "scheduler", "--port", "0", "--host", self._host, "--scheduler-file", str(self._file),
-            "--no-dashboard", "--no-show",
+            "--no-dashboard", "--no-show", before=self._before,
         )  # fmt: skip
         try:
             self.address = self._wait_for_address()
