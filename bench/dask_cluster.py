@@ -76,9 +76,8 @@ def trials(cluster, reps):
                 stamps = sorted(map(float, path.read_text().split()))
             steady = (stamps[-1] - stamps[0]) / (len(stamps) - 1) * 1000
             rows.setdefault(name, []).append((steady, stamps[0] - began, ended - began))
-    print(
-        f"| median of {reps} (load {os.getloadavg()[0]:.1f}) | steady ms/trial | first s | whole s |"
-    )
+    load = os.getloadavg()[0]
+    print(f"| median of {reps} (load {load:.1f}) | steady ms/trial | first s | whole s |")
     print("|---|---|---|---|")
     for name, values in rows.items():
         medians = [statistics.median(column) for column in zip(*values, strict=True)]

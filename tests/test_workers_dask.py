@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from dask_cluster import ROOT, RealCluster
 from driving import Driver, is_gone, wait_until
 
 import nbtune
-from nbtune import current_trial, report
+from nbtune import current_trial, load_checkpoint, report, save_checkpoint
 from nbtune.definition import workers_of
 from nbtune.exceptions import SpecError, WorkerError
 from nbtune.workers import Dask
@@ -368,20 +369,80 @@ def test_without_the_resource_gpu_one_error_comes_before_any_trial(cluster, tmp_
 
 
 def test_gpus_are_taken_from_the_resource_of_a_worker(drive, cluster):
-    process = cluster.add_worker("--resources", "GPU=2", threads=4)
+    def look(params):
+        report(1, device=int(os.environ["CUDA_VISIBLE_DEVICES"]), parent=os.getppid())
+
+    visible = {"CUDA_VISIBLE_DEVICES": "4,7"}
+    process = cluster.add_worker("--resources", "GPU=2", threads=4, environment=visible)
     cluster.wait_for_workers(3)
-    driver = drive(slow_training(), gpus=1)
+    driver = drive(look, gpus=1)
     try:
         assert driver.workers.slots == 2
-        trials = driver.start(), driver.start()
-        for number in trials:
-            driver.reported(number)
-        assert below(process)
-        assert not below(cluster.steady)
+        trials = [driver.start(milestone=1) for _ in range(2)]
+        seen = [driver.reported(number, waiting=True).reports[0].metrics for number in trials]
+        hosts = {child.pid for child in below(process)}
     finally:
         driver.workers.close()
         process.terminate()
         process.wait(timeout=30)
+
+    assert {metrics["device"] for metrics in seen} == {4.0, 7.0}
+    assert {int(metrics["parent"]) for metrics in seen} <= hosts
+
+
+# --- what workers have
+
+
+def test_uploaded_modules_can_be_imported_and_files_opened(
+    drive, cluster, tmp_path
+):  # FEATURES A12
+    module, table = tmp_path / "uploaded_model.py", tmp_path / "table.csv"
+    module.write_text("WIDTH = 17\n")
+    table.write_text("1,2,3")
+
+    def use(params):
+        import uploaded_model
+
+        table = Path(os.environ["NBTUNE_FILES"]) / "table.csv"
+        return uploaded_model.WIDTH + len(table.read_text())
+
+    Dask(cluster.address).upload([module, table])
+
+    assert drive(use, 1, folder=tmp_path / "sweep").run().result == {"value": 22.0}
+
+
+def test_a_file_that_is_not_there_is_not_uploaded(cluster):
+    with pytest.raises(SpecError, match=r"'nowhere\.py' is no file"):
+        Dask(cluster.address).upload("nowhere.py")
+
+
+def test_a_worker_without_nbtune_is_told_before_any_trial(tmp_path):
+    package = tmp_path / "lib" / "nbtune"  # it hides the one that may be installed
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    with RealCluster(tmp_path / "cluster") as cluster:
+        cluster.add_worker(environment={"PYTHONPATH": str(tmp_path / "lib")})
+        cluster.wait_for_workers(1)
+        with (
+            Driver(Dask(cluster.address), lambda params: 1, tmp_path / "sweep") as driver,
+            pytest.raises(WorkerError, match="nbtune is not installed on Dask worker tcp://"),
+        ):
+            driver.run()
+
+
+def test_a_worker_without_what_nbtune_needs_is_told_so():
+    from nbtune.workers.dask import station
+
+    text = station._why_not("Exception(ModuleNotFoundError(\"No module named 'loky'\"))", "tcp://a")
+
+    assert "nbtune cannot be loaded on Dask worker tcp://a: " in text
+
+
+def test_other_versions_are_refused():
+    from nbtune.workers.dask import station
+
+    with pytest.raises(WorkerError, match=r"tcp://a has nbtune 0\.0\.9 on Python 3\.10\.1, here"):
+        station._compare({"nbtune": "0.0.9", "python": "3.10.1"}, "tcp://a")
 
 
 # --- a sweep
@@ -426,3 +487,47 @@ def test_a_scheduler_that_goes_away_ends_the_sweep_with_one_reason(tmp_path):
     assert sweep.status == "failed"
     left = {t for t in threading.enumerate() if t.name.startswith("nbtune")} - threads
     wait_until(lambda: not any(thread.is_alive() for thread in left), 5)
+
+
+def test_a_trial_whose_worker_is_lost_goes_on_from_its_checkpoint(cluster, tmp_path):
+    def train(x: nbtune.Real(0.0, 1.0) = 0.5):
+        start = load_checkpoint(0)
+        for epoch in range(start + 1, 41):
+            save_checkpoint(epoch)
+            report(epoch=epoch, loss=x, started=start, pid=os.getpid())
+            time.sleep(0.05)
+
+    process = cluster.add_worker("--resources", "GPU=1")
+    cluster.wait_for_workers(3)
+    sweep = nbtune.Sweep(
+        train, minimize="loss", trials=1, retries=1, store=tmp_path, name="retried",
+        workers=Dask(cluster.address, 1, gpus=1),
+    ).start()  # fmt: skip
+    wait_until(lambda: len(sweep.reports) > 5, 30)
+    process.kill()
+    successor = cluster.add_worker("--resources", "GPU=1")
+    sweep.wait(60)
+    successor.terminate()
+    successor.wait(timeout=30)
+
+    reports = sweep.reports
+    assert sweep.trials.status[0] == "completed"
+    assert list(reports.step) == list(range(1, 41))
+    assert reports.started.max() >= 5
+    assert reports.pid.nunique() == 2
+
+
+def test_a_cluster_that_is_gone_is_one_clear_error_at_resume(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    def train(x: nbtune.Real(0.0, 1.0) = 0.5):
+        return {"loss": x}
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
+        nbtune.Sweep(
+            train, minimize="loss", trials=1, workers=cluster, store=tmp_path, name="gone"
+        ).run()
+    monkeypatch.setattr("nbtune.workers.dask.cluster.CONNECT_SECONDS", 0.5)
+
+    with pytest.raises(nbtune.SweepError, match="no Dask scheduler answers at inproc://"):
+        nbtune.load("gone", store=tmp_path).resume(trials=2).wait(60)

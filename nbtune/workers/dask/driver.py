@@ -115,19 +115,23 @@ class Dask(Workers):
         import distributed  # noqa: F401, PLC0415 - that is the point
 
     def open(self, job: Job, inbox: Inbox) -> None:
-        """Connect, and begin to bring up the slots.
+        """Connect, and begin to bring up the slots; a scheduler that does not answer is an event.
 
         Raises
         ------
         WorkerError
-            When these workers serve another sweep, or no scheduler answers.
+            When these workers serve another sweep.
         ObjectiveError
             When the job has no payload file and its ``call`` cannot be pickled.
         """
         if self._session is not None:
             raise WorkerError("these workers run another sweep; make a Dask(...) for each sweep")
         job.folder.mkdir(parents=True, exist_ok=True)
-        client = self._cluster.connect()
+        try:
+            client = self._cluster.connect()
+        except WorkerError as error:
+            inbox.put(error)
+            return
         try:
             path, nonce = self._payload_of(job), new_nonce(job.folder.absolute())
             self._own.append(nonce)

@@ -34,6 +34,7 @@ _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 15.0
 _CLOSE_SECONDS = 20.0
 _TRIES = 3
+_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class Session:
         self._running: dict[int, Seat] = {}  # by the trial's number
         self._parked: dict[int, tuple[Assignment, bytes]] = {}  # their slots went away meanwhile
         self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}  # when a lost worker may be tried again
         self._straight = True
         self._look = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
@@ -280,6 +282,7 @@ class Session:
             if address not in self._stations
             and one["status"] == "running"
             and self._failures.get(address, 0) < _TRIES
+            and self._not_before.get(address, 0.0) <= time.monotonic()
         }
         if first:
             self._check_room(new)
@@ -346,6 +349,8 @@ class Session:
         """Tell of a worker that is gone, and of its trials."""
         if self._stations.get(station.address) is station:
             del self._stations[station.address]
+            # A dead one is listed a moment longer, and to dial it takes half a minute.
+            self._not_before[station.address] = time.monotonic() + _AGAIN_SECONDS
         for seat in station.seats:
             self._seats.pop(seat.index, None)
             if seat.number is not None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import platform
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ logger = logging.getLogger("nbtune")
 
 _PAYLOAD_PIECE = 16 * 1024 * 1024
 _INSTALL_SECONDS = 60
+_INSTALLED_SECONDS = 5
 _LEAVE_SECONDS = 10
 _SKEW_SECONDS = 0.5  # a clock that is less apart is taken for the same
 
@@ -88,14 +90,10 @@ class Station:
         try:
             call = self._aside(self.client.run, install, self.errand, workers=[self.address])
             facts = (await asyncio.wait_for(call, _INSTALL_SECONDS))[self.address]
-        except ModuleNotFoundError as error:
-            raise WorkerError(_missing(error, self.address)) from error
         except (OSError, TimeoutError, KeyError) as error:
             raise Unreachable(f"{type(error).__name__}: {error}") from error
         except Exception as error:
-            raise WorkerError(
-                f"Dask worker {self.address} could not be set up: {type(error).__name__}: {error}"
-            ) from error
+            raise WorkerError(_why_not(f"{type(error).__name__}: {error}", self.address)) from error
         _compare(facts, self.address)
         ahead = facts["time"] - (began + time.time()) / 2
         self.ahead = ahead if abs(ahead) > _SKEW_SECONDS else 0.0
@@ -210,9 +208,12 @@ class Station:
         self._gone = True
         for task in self._tasks:
             task.cancel()
-        with contextlib.suppress(Unreachable, TimeoutError):
-            await asyncio.wait(self._threads, timeout=_LEAVE_SECONDS) if self._threads else None
-            await asyncio.wait_for(self._wire.call("leave"), _LEAVE_SECONDS)
+        pending: set[Any] = set()
+        if self._threads:  # what is being installed could not be removed yet
+            _, pending = await asyncio.wait(self._threads, timeout=_INSTALLED_SECONDS)
+        if not pending:  # else the worker does not answer; an agent without a driver leaves
+            with contextlib.suppress(Unreachable, TimeoutError):
+                await asyncio.wait_for(self._wire.call("leave"), _LEAVE_SECONDS)
         for future in self._futures:
             future.release()
 
@@ -223,17 +224,20 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _missing(error: ModuleNotFoundError, address: str) -> str:
-    name = error.name or ""
-    if name.partition(".")[0] != "nbtune":
+def _why_not(error: str, address: str) -> str:
+    """Say what is missing on a worker that could not take the errand up.
+
+    Dask sends the error of what it cannot unpickle as text.
+    """
+    wanted = f"nbtune {version()} there: pip install nbtune[dask]"
+    if re.search(r"No module named \W*nbtune", error):
+        return f"nbtune is not installed on Dask worker {address} ({error}). Install {wanted}"
+    if "ModuleNotFoundError" in error or "ImportError" in error:
         return (
-            f"nbtune cannot be loaded on Dask worker {address}: {error}. Install it there with its "
-            "dependencies: pip install nbtune[dask]"
+            f"nbtune cannot be loaded on Dask worker {address}: {error}. Install {wanted}, with "
+            "all that it depends on."
         )
-    return (
-        f"nbtune is not installed on Dask worker {address} ({error}). Install "
-        f"nbtune {version()} there: pip install nbtune[dask]"
-    )
+    return f"Dask worker {address} could not be set up: {error}"
 
 
 def _compare(facts: dict[str, Any], address: str) -> None:
