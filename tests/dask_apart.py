@@ -18,7 +18,7 @@ from nbtune.workers import Dask
 from nbtune.workers.base import Assignment, Ended, Reported
 from nbtune.workers.dask import cluster, station
 
-data = np.arange(300_000, dtype=float)
+data = np.arange(3_000_000, dtype=float)  # 24 MB: two pieces
 
 
 def objective():

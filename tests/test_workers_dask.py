@@ -351,6 +351,12 @@ def test_pickled_workers_hold_the_address_and_connect_again(cluster, tmp_path):
         assert driver.run().how == "returned"
 
 
+def test_distributed_is_imported_for_a_cluster_and_not_before():
+    code = "import sys; from nbtune.workers import Dask; sys.exit('distributed' in sys.modules)"
+
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT)})
+
+
 # --- room
 
 

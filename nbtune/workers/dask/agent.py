@@ -43,17 +43,20 @@ _START = (
 class Errand:
     """What a driver asks a worker to do; ``duties`` holds paths as the driver sees them.
 
-    ``nonce`` is a file that the driver wrote into the sweep's folder, and what is in it.
+    ``token`` names the sweep's session, ``attempt`` tells a worker that is set up anew from its
+    former self. ``nonce`` is a file that the driver wrote into the sweep's folder, and what is in
+    it.
     """
 
     token: str
+    attempt: int
     nonce: tuple[Path, str]
     duties: Duties
 
 
-def key_of(token: str, address: str, index: int) -> str:
+def key_of(errand: Errand, address: str, index: int) -> str:
     """Return the key of the task that holds a thread for a slot."""
-    return f"nbtune-slot-{token}-{address}-{index}"
+    return f"nbtune-slot-{errand.token}-{errand.attempt}-{address}-{index}"
 
 
 def version() -> str:
@@ -63,12 +66,12 @@ def version() -> str:
 
 async def install(errand: Errand, dask_worker: Any) -> dict[str, Any]:
     """Take up an errand; return plain facts about the worker."""
-    agents = _agents.setdefault(dask_worker.address, {})
-    former = agents.pop(errand.token, None)
+    former = _agents.get(dask_worker.address, {}).pop(errand.token, None)
     if former is not None:
         await former.close()
     _settle(dask_worker)
-    agent = agents[errand.token] = _Agent(errand, dask_worker)
+    agent = _Agent(errand, dask_worker)
+    _agents.setdefault(dask_worker.address, {})[errand.token] = agent
     return {
         "nbtune": version(),
         "python": platform.python_version(),
@@ -77,12 +80,12 @@ async def install(errand: Errand, dask_worker: Any) -> dict[str, Any]:
     }
 
 
-def occupy(token: str, index: int) -> None:
+def occupy(token: str, attempt: int, index: int) -> None:
     """Hold one of the worker's threads, as a task, for as long as the slot is wanted."""
     from distributed import get_worker  # noqa: PLC0415 - the host imports this module's sibling
 
     agent = _agents.get(get_worker().address, {}).get(token)
-    if agent is not None:
+    if agent is not None and agent.errand.attempt == attempt:
         agent.hold(index)
 
 
@@ -132,7 +135,7 @@ class _Agent:
     """One sweep's post in one Dask worker."""
 
     def __init__(self, errand: Errand, worker: Any) -> None:
-        self._token = errand.token
+        self.errand = errand
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._home = Path(worker.local_directory) / f"nbtune-{errand.token}"
@@ -144,6 +147,7 @@ class _Agent:
         self._room = asyncio.Event()
         self._room.set()
         self._released = threading.Event()
+        self._patience = _PATIENCE
         self._ended = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -198,6 +202,7 @@ class _Agent:
 
     def hold(self, index: int) -> None:
         """Say that a slot has its thread, and keep it; runs in that thread."""
+        self._patience = 1  # the driver's tasks have come
         self._loop.call_soon_threadsafe(self._add, frame("held", index))
         self._released.wait()
 
@@ -253,15 +258,14 @@ class _Agent:
 
     async def _look(self) -> None:
         """Leave when the driver is gone: no one would fetch anything."""
-        key = key_of(self._token, self._worker.address, 0)
-        patience = _PATIENCE
-        while patience:
+        key = key_of(self.errand, self._worker.address, 0)
+        while self._patience:
             await asyncio.sleep(_LOOK_SECONDS)
             # The scheduler forgets a task when its client disconnects, however that happened.
             with contextlib.suppress(OSError):
                 states = await self._worker.scheduler.get_task_status(keys=[key])
-                patience = patience - 1 if states.get(key) is None else 1
-        _forget(self._worker, self._token)
+                self._patience = self._patience - 1 if states.get(key) is None else 1
+        _forget(self._worker, self.errand.token)
         self._tasks.discard(asyncio.current_task())
         await self.close()
 

@@ -107,11 +107,15 @@ class Session:
         self._closed = False
         self._address: str = client.scheduler.address
         self._errand = Errand(
-            token=nonce.name.rpartition("-")[2], nonce=(nonce, nonce.read_text()), duties=duties
+            token=nonce.name.rpartition("-")[2],
+            attempt=0,
+            nonce=(nonce, nonce.read_text()),
+            duties=duties,
         )
         self._stations: dict[str, Station] = {}
         self._seats: dict[int, Seat] = {}
         self._indices = count()
+        self._attempts = count()
         self._running: dict[int, Seat] = {}  # by the trial's number
         self._parked: dict[int, tuple[Assignment, bytes]] = {}  # their slots went away meanwhile
         self._failures: dict[str, int] = {}
@@ -319,7 +323,7 @@ class Session:
 
     def _station(self, address: str, share: int) -> Station:
         duties = replace(self._errand.duties, slots=share)
-        errand = replace(self._errand, duties=duties)
+        errand = replace(self._errand, duties=duties, attempt=next(self._attempts))
         station = Station(self._client, address, errand, self._hear, self._lose)
         station.seats = [Seat(next(self._indices), station, place) for place in range(share)]
         return station
@@ -386,7 +390,8 @@ class Session:
     async def _shut_down(self) -> None:
         self._watching.cancel()
         await asyncio.sleep(0)  # from now on nothing is added
-        await asyncio.gather(*(station.close() for station in self._stations.values()))
+        stations = [*self._stations.values()]
+        await asyncio.gather(*(each.close() for each in stations), return_exceptions=True)
 
 
 def new_nonce(folder: Path) -> Path:

@@ -123,8 +123,9 @@ class Station:
             self.client.submit(
                 occupy,
                 self.errand.token,
+                self.errand.attempt,
                 seat.place,
-                key=key_of(self.errand.token, self.address, seat.place),
+                key=key_of(self.errand, self.address, seat.place),
                 workers=[self.address],
                 allow_other_workers=False,
                 resources=resources or None,
