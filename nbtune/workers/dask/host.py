@@ -24,6 +24,7 @@ from nbtune.workers.cores import thread_limits
 from nbtune.workers.dask.cargo import Courier, fields, frame, unpack
 from nbtune.workers.devices import visible_devices
 from nbtune.workers.pool import Pool
+from nbtune.workers.spawner import Place
 
 __all__ = ["Duties", "main"]
 
@@ -115,7 +116,7 @@ class _Host:
                 seed=duties.seed,
             ),
             self._post,
-            _environments(duties),
+            _places(duties),
         )
 
     def _obey(self, data: bytes) -> None:
@@ -167,7 +168,7 @@ def _nothing(_params: Params) -> None:
     """Stand for the objective, which only the slots' processes load."""
 
 
-def _environments(duties: Duties) -> list[dict[str, str]]:
+def _places(duties: Duties) -> list[Place]:
     # Dask's nanny sets OMP_NUM_THREADS=1: that is no decision of the user's about larger slots.
     limits = thread_limits(duties.cpus, {} if duties.cpus > 1 else None)
     devices: list[dict[str, str]] = []
@@ -175,6 +176,12 @@ def _environments(duties: Duties) -> list[dict[str, str]]:
         with contextlib.suppress(SpecError):  # the resource GPU is the cluster's word for it
             devices = visible_devices(duties.gpus)
     return [
-        {**duties.environment, **limits, **(devices[index % len(devices)] if devices else {})}
+        Place(
+            environment={
+                **duties.environment,
+                **limits,
+                **(devices[index % len(devices)] if devices else {}),
+            }
+        )
         for index in range(duties.slots)
     ]
