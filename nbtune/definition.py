@@ -12,6 +12,7 @@ from nbtune.space import Space
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal
 from nbtune.workers import Local, Workers
+from nbtune.workers.dask.cluster import is_cluster
 
 __all__ = ["Definition", "budget_of", "goal_of", "identifier", "rules_of", "seed_of", "workers_of"]
 
@@ -85,15 +86,19 @@ def goal_of(maximize: object, minimize: object) -> Goal:
 
 
 def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:
-    """Return the workers that a number, None or an instance stands for."""
+    """Return the workers that a number, None, a Dask cluster or an instance stands for."""
     if isinstance(workers, Workers):
         return workers
     if workers is None:
         return Local(cpus=cpus, gpus=gpus)
+    if is_cluster(workers):
+        from nbtune.workers import Dask  # noqa: PLC0415 - only who has a cluster needs it
+
+        return Dask(workers, cpus=cpus, gpus=gpus)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise SpecError(
-            f"workers={workers!r}: give a number of slots from 1, or workers such as "
-            "nbtune.workers.Local(2)",
+            f"workers={workers!r}: give a number of slots from 1, a Dask cluster (its address, a "
+            "client, a cluster object), or workers such as nbtune.workers.Local(2)",
             "workers",
         )
     return Local(workers, cpus=cpus, gpus=gpus)

@@ -102,10 +102,11 @@ class Sweep(Results):
         Start a trial that raised again, too.
     stop_when : StopRule or sequence of StopRule
         Further rules that end the sweep, from `nbtune.stopping`; any of them does.
-    workers : int or Workers, optional
-        Slots on this machine (by default as many as its cores allow), or where else to run.
+    workers : int, str, Workers, distributed.Client or cluster object, optional
+        Slots on this machine (by default as many as its cores allow), or where else to run: a
+        Dask cluster, by its address (``"tcp://10.0.0.1:8786"``), a client or a cluster object.
     cpus, gpus : float
-        What one slot takes; used when `workers` is a number or not given.
+        What one slot takes; not used when `workers` is an instance of `Workers`.
     name : str, optional
         Letters, digits, ``_`` and ``-``; by default the function's name.
     seed : int, optional
@@ -142,7 +143,7 @@ class Sweep(Results):
         retries: int = 0,
         retry_exceptions: bool = False,
         stop_when: StopRule | Sequence[StopRule] = (),
-        workers: int | Workers | None = None,
+        workers: int | str | Workers | Any = None,
         cpus: int = 1,
         gpus: float = 0,
         name: str | None = None,

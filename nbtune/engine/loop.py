@@ -31,7 +31,7 @@ from nbtune.space import Space
 from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
-from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotReady, Workers
+from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotGone, SlotReady, Workers
 
 __all__ = ["Engine"]
 
@@ -106,6 +106,7 @@ class Engine:
         self._done = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
             SlotReady: lambda event: self._free.append(event.slot),
+            SlotGone: self._on_slot_gone,
             Reported: self._on_reported,
             Ended: self._on_ended,
             Suggested: self._on_suggested,
@@ -330,6 +331,10 @@ class Engine:
         return "every suggestion tried"
 
     # --- hearing
+
+    def _on_slot_gone(self, event: SlotGone) -> None:
+        if event.slot in self._free:  # else a trial was given to it a moment ago
+            self._free.remove(event.slot)
 
     def _on_reported(self, event: Reported) -> None:
         run = self._ledger.running.get(event.number)

@@ -98,6 +98,8 @@ def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
     names = {**_names(), **namespace}
     if "(" in text or text in names:
         return evaluate(text, names, "--workers")
+    if "://" in text:
+        return text  # the address of a Dask scheduler
     try:
         return whole_number(1)(text)
     except ArgumentTypeError as error:

@@ -98,7 +98,10 @@ def _add_run_options(parser: Parser) -> Parser:
     )
     where = parser.add_argument_group("where")
     where.add_argument(
-        "--workers", metavar="N", help="Trials at a time; by default as many as the CPUs allow."
+        "--workers",
+        metavar="N",
+        help="Trials at a time, as many as the CPUs allow by default; or a Dask cluster: "
+        "tcp://10.0.0.1:8786, or the name of a client or cluster.",
     )
     where.add_argument("--cpus", metavar="N", type=whole_number(1), help="CPUs a trial (1).")
     where.add_argument("--gpus", metavar="N", type=fraction, help="GPUs a trial, 0.5 for half (0).")

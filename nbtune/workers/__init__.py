@@ -1,4 +1,4 @@
-"""Where trials run: worker processes here, this process, or virtual time.
+"""Where trials run: worker processes here, a Dask cluster, this process, or virtual time.
 
 Each name is imported at its first use, so that a worker process does not load the driver's side.
 """
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbtune.workers.base import Workers
+    from nbtune.workers.dask.driver import Dask
     from nbtune.workers.inline import Inline
     from nbtune.workers.local import Local
     from nbtune.workers.simulated import Simulated
 
-__all__ = ["Inline", "Local", "Simulated", "Workers"]
+__all__ = ["Dask", "Inline", "Local", "Simulated", "Workers"]
 
 _MODULE_OF = {
+    "Dask": "nbtune.workers.dask.driver",
     "Inline": "nbtune.workers.inline",
     "Local": "nbtune.workers.local",
     "Simulated": "nbtune.workers.simulated",

@@ -15,7 +15,17 @@ from typing import Any, Literal, TypeAlias
 from nbtune.decision import Decision
 from nbtune.trial import Failure, Params, Report
 
-__all__ = ["Assignment", "Ended", "Event", "Inbox", "Job", "Reported", "SlotReady", "Workers"]
+__all__ = [
+    "Assignment",
+    "Ended",
+    "Event",
+    "Inbox",
+    "Job",
+    "Reported",
+    "SlotGone",
+    "SlotReady",
+    "Workers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,16 @@ class Assignment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotReady:
     """A slot can take a trial: posted once when its process is up, and again after each `Ended`."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotGone:
+    """A slot that was ready is no more: its machine left.
+
+    A trial that it was given meanwhile waits for the next slot that comes free.
+    """
 
     slot: int
 
@@ -120,7 +140,7 @@ class Workers(ABC):
     """A set of slots that run trials, one at a time each."""
 
     slots: int
-    """How many trials may run at once."""
+    """How many trials may run at once; it changes while workers join and leave."""
 
     def inbox(self) -> Inbox:
         """Return the inbox that the engine should use with these workers."""

@@ -23,7 +23,7 @@ from nbtune.workers.channel import Link
 from nbtune.workers.outcome import failure_of, plain
 from nbtune.workers.reaper import end_family
 
-__all__ = ["Slot"]
+__all__ = ["Slot", "pickled"]
 
 
 class Slot:
@@ -97,8 +97,7 @@ class Slot:
         """Give the process a trial, or keep it for the process that is coming up."""
         number = assignment.number
         try:
-            course = assignment.milestone, assignment.known_until
-            message = _pickled(("start", number, *course, _pickled(assignment.params)))
+            params = pickled(assignment.params)
         except Exception as error:  # noqa: BLE001 - whatever a param's __reduce__ raises
             self._post(
                 Ended(
@@ -111,6 +110,11 @@ class Slot:
             )
             self._post(SlotReady(slot=self.index))
             return
+        self.begin(number, assignment.milestone, assignment.known_until, params)
+
+    def begin(self, number: int, milestone: int | None, known_until: int, params: bytes) -> None:
+        """Do as `start` does, with params that are pickled already."""
+        message = pickle.dumps(("start", number, milestone, known_until, params))
         with self._lock:
             self._trial = number
             self._announced = False
@@ -315,7 +319,7 @@ def _is_ready(descriptor: int, seconds: float) -> bool:
     return bool(poller.poll(seconds * 1000))
 
 
-def _pickled(value: object) -> bytes:
+def pickled(value: object) -> bytes:
     """Pickle by reference where the worker can follow it, else by value."""
     try:
         data = pickle.dumps(value, protocol=5)

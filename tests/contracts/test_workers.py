@@ -5,18 +5,33 @@ import time
 from collections import Counter
 
 import pytest
+from dask_cluster import RealCluster
 from driving import Driver
 
 from nbtune import report
 from nbtune.decision import Complete, Continue, Reject, Stop
 from nbtune.exceptions import SpecError, WorkerError
-from nbtune.workers import Inline, Local, Simulated, Workers
+from nbtune.workers import Dask, Inline, Local, Simulated, Workers
 from nbtune.workers.base import Ended, Inbox, Job, Reported, SlotReady
 
 
-@pytest.fixture(params=[Local, Inline, Simulated])
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster with a worker of two threads, and one of one thread under a nanny."""
+    with RealCluster(tmp_path_factory.mktemp("dask")) as cluster:
+        cluster.add_worker(threads=2)
+        cluster.add_worker(nanny=True)
+        cluster.wait_for_workers(2)
+        yield cluster
+
+
+@pytest.fixture(params=[Local, Inline, Simulated, Dask])
 def kind(request):
-    return request.param
+    if request.param is not Dask:
+        return request.param
+    # FEATURES A12
+    address = request.getfixturevalue("cluster").address
+    return lambda slots: Dask(address, slots)
 
 
 @pytest.fixture

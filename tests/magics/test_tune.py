@@ -38,6 +38,20 @@ def test_cell_runs_on_worker_processes(shell):
     assert shell.user_ns["away"].best_value != os.getpid()
 
 
+def test_workers_may_be_a_dask_cluster(shell):  # FEATURES C2
+    from distributed import LocalCluster
+
+    line = "away --maximize score --trials 2 --searcher random --quiet --wait"
+    options = {"threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, **options) as cluster:
+        address = cluster.scheduler_address
+        shell.run_cell(tune(f"{line} --workers {address}")).raise_error()
+        shell.user_ns["cluster"] = cluster
+        shell.run_cell(tune(f"{line} --replace --workers cluster")).raise_error()
+
+    assert shell.user_ns["away"].status == "completed"
+
+
 def test_options_reach_the_sweep(shell):
     shell.run_cell(
         tune(
