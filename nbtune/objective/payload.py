@@ -21,6 +21,7 @@ import cloudpickle
 from nbtune.exceptions import ObjectiveError, StoreError
 from nbtune.objective.call import Call
 from nbtune.objective.culprit import explain
+from nbtune.objective.reducers import reduce
 from nbtune.trial import Params
 
 __all__ = ["Payload", "duplicate", "write"]
@@ -71,13 +72,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return False
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce what cloudpickle and NumPy would reduce in a way that does not suit trials."""
+        """Reduce what its own library would reduce in a way that does not suit trials."""
         if isinstance(obj, types.CodeType) and obj.co_filename in self._titles:
             shown = obj.replace(co_filename=self._titles[obj.co_filename])
             return self.dispatch_table[types.CodeType](shown)
         if _is_copied_by_numpy(obj):
             self._array, self._stand_in = obj, pickle.PickleBuffer(bytearray(1))
             return _array, (self._stand_in, obj.dtype, obj.shape)
+        apart = reduce(obj)
+        if apart is not None:
+            return apart
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and isinstance(reduced, tuple):
             return _untracked(obj, reduced)
