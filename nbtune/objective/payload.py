@@ -1,9 +1,11 @@
-"""One file that carries an objective and its data to the workers.
+"""One file that carries an objective to the workers, with its data or the names of it.
 
-The pickle's large buffers lie page-aligned in the file. Each load maps it afresh, copy on write:
-what a trial does to its arrays no other trial sees, and clean pages are shared by all processes.
+Buffers lie page-aligned in the file, the large ones in files of their own where there is a depot
+for them. Each load maps them afresh, copy on write: what a trial does to its arrays no other trial
+sees, and clean pages are shared by all processes.
 """
 
+import contextlib
 import io
 import mmap
 import os
@@ -12,9 +14,9 @@ import shutil
 import struct
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import cloudpickle
 
@@ -26,14 +28,23 @@ from nbtune.trial import Params
 
 __all__ = ["Payload", "duplicate", "write"]
 
-_MAGIC = b"nbtune-1"
+_MAGIC = b"nbtune-2"
 _HEADER = struct.Struct("<8sQQQ")  # magic, where the pickle is, its length, how many buffers
-_SPAN = struct.Struct("<QQ")  # where a buffer is, its length
+_SPAN = struct.Struct("<QQ16s")  # where a buffer is, its length, its digest if it is elsewhere
+_HERE = bytes(16)
 _PAGE = 4096
 _SMALL = 64 * 1024  # a buffer below this travels in the pickle: copying it is cheaper than mapping
+_LARGE = 1024 * 1024  # from here on a buffer has a file of its own; each costs a load 15 us
 _PIECE = 16 * 1024 * 1024
 
-_Take: TypeAlias = Callable[[Iterable[memoryview]], None]
+_Pieces: TypeAlias = Callable[[], Iterable[memoryview]]
+_Take: TypeAlias = Callable[[int, _Pieces], None]
+
+
+class _Depot(Protocol):
+    """Where large buffers go: `Cargo`."""
+
+    def put(self, nbytes: int, pieces: _Pieces) -> str: ...
 
 
 class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSError of the user's
@@ -41,7 +52,7 @@ class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSErro
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles a call, handing its large buffers to `take`, each in one or more pieces."""
+    """Pickles a call, handing its buffers to `take`: their length, and what yields the pieces."""
 
     def __init__(self, file: IO[bytes], call: Callable[..., Any], take: _Take) -> None:
         super().__init__(file, protocol=5, buffer_callback=self._buffer)
@@ -58,17 +69,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer; return whether it shall go into the pickle instead."""
         if buffer is self._stand_in:
-            self._take(_pieces(self._array))
+            array = self._array
+            self._take(array.nbytes, lambda: _pieces(array))
             self._array = self._stand_in = None
             return False
         with memoryview(buffer) as view:
             if not view.contiguous:  # the pickle would refuse it
-                self._take([memoryview(view.tobytes())])
+                packed = memoryview(view.tobytes())
+                self._take(packed.nbytes, lambda: [packed])
                 return False
             if view.nbytes < _SMALL:
                 return True
-        with buffer.raw() as view:
-            self._take([view])
+        with buffer.raw() as raw:
+            self._take(raw.nbytes, lambda: [raw])
         return False
 
     def reducer_override(self, obj: Any) -> Any:
@@ -137,18 +150,26 @@ def _untracked(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 class _Sink:
     """Writes a payload's parts one after the other."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], depot: _Depot | None) -> None:
         self._file = file
-        self._spans: list[tuple[int, int]] = []
+        self._depot = depot
+        self._spans: list[tuple[int, int, bytes]] = []
         self._end = _HEADER.size
 
-    def take(self, pieces: Iterable[memoryview]) -> None:
-        """Write a buffer at the next page."""
+    def take(self, nbytes: int, pieces: _Pieces) -> None:
+        """Write a buffer at the next page, or to the depot."""
+        if self._depot is not None and nbytes >= _LARGE:
+            try:
+                digest = self._depot.put(nbytes, pieces)
+            except OSError as error:
+                raise _Full(error) from error
+            self._spans.append((0, nbytes, bytes.fromhex(digest)))
+            return
         start = end = -(-self._end // _PAGE) * _PAGE
-        for piece in pieces:
+        for piece in pieces():
             self._put(end, piece)
             end = self._end
-        self._spans.append((start, end - start))
+        self._spans.append((start, end - start, _HERE))
 
     def finish(self, stream: memoryview) -> None:
         """Write the pickle, the table of buffers and, last, the header."""
@@ -167,11 +188,18 @@ class _Sink:
         self._end = max(self._end, start + len(content))
 
 
-def write(call: Callable[[Params], Any], path: Path) -> None:
+def write(call: Callable[[Params], Any], path: Path, depot: _Depot | None = None) -> None:
     """Write `call` and what it uses to a file that `Payload` reads.
 
     The file appears whole or not at all and is readable by its owner only. Large contiguous
     buffers go from where they are straight to the file.
+
+    Parameters
+    ----------
+    call : callable
+    path : Path
+    depot : Cargo, optional
+        Takes the buffers of 1 MB and more; without it the file holds everything.
 
     Raises
     ------
@@ -184,7 +212,7 @@ def write(call: Callable[[Params], Any], path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            sink = _Sink(file)
+            sink = _Sink(file, depot)
             stream = _pickled(call, sink.take)
             with stream.getbuffer() as content:
                 sink.finish(content)
@@ -212,7 +240,7 @@ def _pickled(call: Callable[..., Any], take: _Take) -> io.BytesIO:
 
 def _no_room(call: Callable[..., Any], path: Path, error: OSError) -> StoreError:
     sizes: list[int] = []
-    stream = _pickled(call, lambda pieces: sizes.extend(map(len, pieces)))
+    stream = _pickled(call, lambda nbytes, _pieces: sizes.append(nbytes))
     needed = (sum(sizes) + stream.tell()) / 1e6
     free = shutil.disk_usage(path.parent).free / 1e6
     return StoreError(
@@ -225,7 +253,7 @@ def _no_room(call: Callable[..., Any], path: Path, error: OSError) -> StoreError
 def duplicate(call: Callable[[Params], Any]) -> Callable[[Params], Any]:
     """Return what a load from a payload would give, by way of memory."""
     buffers: list[bytearray] = []
-    stream = _pickled(call, lambda pieces: buffers.append(bytearray().join(pieces)))
+    stream = _pickled(call, lambda _, pieces: buffers.append(bytearray().join(pieces())))
     copy: Callable[[Params], Any] = pickle.loads(stream.getbuffer(), buffers=buffers)
     return copy
 
@@ -236,10 +264,13 @@ class Payload:
     Parameters
     ----------
     path : Path
+    places : sequence of Path
+        The folders in which to look for buffers that have files of their own, in this order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, places: Sequence[Path] = ()) -> None:
         self.path = Path(path)
+        self.places = tuple(places)
         self._stream: bytes | None = None  # of a file without buffers
 
     def load(self) -> Callable[[Params], Any]:
@@ -248,7 +279,7 @@ class Payload:
         Raises
         ------
         StoreError
-            When the file is missing or not whole.
+            When the file is missing or not whole, or a buffer is in none of the places.
         """
         if self._stream is None:
             stream, buffers = self._read()
@@ -259,31 +290,65 @@ class Payload:
             call.renew = self.load
         return call
 
+    def elsewhere(self) -> dict[str, int]:
+        """Return the lengths of the buffers that have files of their own, by digest.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or not whole.
+        """
+        _, spans = self._map()
+        return {digest.hex(): nbytes for _, nbytes, digest in spans if digest != _HERE}
+
     def _read(self) -> tuple[memoryview, list[memoryview]]:
+        parts, spans = self._map()
+        stream, whole = parts
+        if not spans and len(stream) <= _SMALL:
+            self._stream = bytes(stream)
+        return stream, [
+            whole[start : start + nbytes] if digest == _HERE else self._fetch(digest.hex(), nbytes)
+            for start, nbytes, digest in spans
+        ]
+
+    def _map(self) -> tuple[tuple[memoryview, memoryview], list[tuple[int, int, bytes]]]:
+        """Return the pickle and the whole file, and the table of buffers."""
         try:
             with self.path.open("rb") as file:
                 magic, start, length, count = _HEADER.unpack(file.read(_HEADER.size))
                 size = os.fstat(file.fileno()).st_size
                 if magic != _MAGIC or size != start + length + count * _SPAN.size:
                     raise ValueError("it is not whole")
-                # The mapping lives as long as a view of it, that is, as the arrays made of it.
-                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+                whole = _mapping(file)
         except (OSError, ValueError, struct.error) as error:
             raise StoreError(
                 f"{self.path} cannot be read: {error}. It holds what the objective uses; run the "
                 "cell again to write it anew."
             ) from error
-        stream = whole[start : start + length]
-        if not count and length <= _SMALL:
-            self._stream = bytes(stream)
-        spans = _SPAN.iter_unpack(whole[start + length :])
-        return stream, [whole[first : first + nbytes] for first, nbytes in spans]
+        spans = list(_SPAN.iter_unpack(whole[start + length :]))
+        return (whole[start : start + length], whole), spans
+
+    def _fetch(self, digest: str, nbytes: int) -> memoryview:
+        """Return a buffer that has a file of its own."""
+        for place in self.places:
+            with contextlib.suppress(OSError), (place / digest).open("rb") as file:
+                if os.fstat(file.fileno()).st_size == nbytes:
+                    return _mapping(file)
+        raise StoreError(
+            f"{nbytes / 1e6:,.1f} MB of what the objective in {self.path} uses are gone. Run the "
+            "cell again to write them anew."
+        )
+
+
+def _mapping(file: IO[bytes]) -> memoryview:
+    """Return a copy-on-write view of a file; it lives as long as the arrays made of it."""
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 def _why_not(value: Any) -> Exception | None:
     """Return the error that pickling `value` on its own raises."""
     try:
-        _Pickler(io.BytesIO(), value, lambda _pieces: None).dump(value)
+        _Pickler(io.BytesIO(), value, lambda _nbytes, _pieces: None).dump(value)
     except Exception as error:  # noqa: BLE001 - the user's own __reduce__ may raise anything
         return error
     return None
