@@ -428,7 +428,7 @@ class Store:
         named: set[str] = set()
         for path in self.path.glob(self.payload("*").relative_to(self.path).as_posix()):
             with suppress(StoreError):
-                named.update(Payload(path).elsewhere())
+                named.update(Payload(path).packs())
         return named
 
     def write(self, connection: sqlite3.Connection, sweep: int, batch: Batch) -> None:

@@ -293,7 +293,7 @@ class Sweep(Results):
         """Return what holds the data that the payload names."""
         if self._cargo is None:
             cargo = Cargo(self._store.data)
-            cargo.take_up(Payload(self._store.payload(self._name)).elsewhere())
+            cargo.take_up(Payload(self._store.payload(self._name)).packs())
             self._cargo = cargo
         return self._cargo
 

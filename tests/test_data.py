@@ -23,6 +23,7 @@ from nbtune.store import Store
 from nbtune.workers import Local
 
 ROWS = 400_000
+PACK = 2_100_000  # numbers that have a file to themselves
 MB = 10**6
 
 
@@ -182,7 +183,7 @@ def test_a_store_without_room_is_an_error_before_any_worker_starts(monkeypatch):
 
 
 def test_delete_removes_what_no_other_sweep_uses():
-    data, other = np.ones(ROWS), np.zeros(ROWS)
+    data, other = np.ones(PACK), np.zeros(PACK)
     sweep([data, other], lambda data: 1.0, name="both").run()
     sweep(data, name="one").run()
 
@@ -195,7 +196,7 @@ def test_delete_removes_what_no_other_sweep_uses():
 
 
 def test_replacing_a_sweep_keeps_the_data_that_it_still_uses_and_drops_the_rest():
-    data, other = np.ones(ROWS), np.zeros(ROWS)
+    data, other = np.ones(PACK), np.zeros(PACK)
     sweep([data, other], lambda data: 1.0).run()
     before = {p.stat().st_ino for p in files(Store().data).values()}
 

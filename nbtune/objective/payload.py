@@ -1,8 +1,8 @@
 """One file that carries an objective to the workers, with its data or the names of it.
 
-Buffers lie page-aligned in the file, the large ones in files of their own where there is a depot
-for them. Each load maps them afresh, copy on write: what a trial does to its arrays no other trial
-sees, and clean pages are shared by all processes.
+Buffers lie page-aligned in the file or, where there is a depot, in packs: files of one large buffer
+or several small ones. Each load maps them afresh, copy on write: what a trial does to its arrays no
+other trial sees, and clean pages are shared by all processes.
 """
 
 import contextlib
@@ -29,12 +29,14 @@ from nbtune.trial import Params
 __all__ = ["Payload", "duplicate", "write"]
 
 _MAGIC = b"nbtune-2"
-_HEADER = struct.Struct("<8sQQQ")  # magic, where the pickle is, its length, how many buffers
-_SPAN = struct.Struct("<QQ16s")  # where a buffer is, its length, its digest if it is elsewhere
-_HERE = bytes(16)
+_HEADER = struct.Struct("<8sQQQQ")  # magic, where the pickle is, its length, packs, buffers
+_PACK = struct.Struct("<Q16s")  # a pack's length, its digest
+_SPAN = struct.Struct("<qQQ")  # a buffer's pack, where it is there, its length
+_HERE = -1  # the pack of a buffer in this file
 _PAGE = 4096
 _SMALL = 64 * 1024  # a buffer below this travels in the pickle: copying it is cheaper than mapping
-_LARGE = 1024 * 1024  # from here on a buffer has a file of its own; each costs a load 15 us
+_LARGE = 16 * 1024 * 1024  # a pack is full; each costs a load 15 us, and a file descriptor
+_LITTLE = 1024 * 1024  # less than this, in all, is not worth a pack
 _PIECE = 16 * 1024 * 1024
 
 _Pieces: TypeAlias = Callable[[], Iterable[memoryview]]
@@ -80,8 +82,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return False
             if view.nbytes < _SMALL:
                 return True
-        with buffer.raw() as raw:
-            self._take(raw.nbytes, lambda: [raw])
+        raw = buffer.raw()
+        self._take(raw.nbytes, lambda: [raw])
         return False
 
     def reducer_override(self, obj: Any) -> Any:
@@ -148,35 +150,65 @@ def _untracked(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class _Sink:
-    """Writes a payload's parts one after the other."""
+    """Writes a payload's parts one after the other, and packs to the depot."""
 
     def __init__(self, file: IO[bytes], depot: _Depot | None) -> None:
         self._file = file
         self._depot = depot
-        self._spans: list[tuple[int, int, bytes]] = []
+        self._packs: list[tuple[int, bytes]] = []
+        self._spans: list[tuple[int, int, int]] = []
+        self._waiting: list[tuple[int, int, _Pieces]] = []  # the next pack: number, length, pieces
         self._end = _HEADER.size
 
     def take(self, nbytes: int, pieces: _Pieces) -> None:
-        """Write a buffer at the next page, or to the depot."""
-        if self._depot is not None and nbytes >= _LARGE:
-            try:
-                digest = self._depot.put(nbytes, pieces)
-            except OSError as error:
-                raise _Full(error) from error
-            self._spans.append((0, nbytes, bytes.fromhex(digest)))
-            return
-        start = end = -(-self._end // _PAGE) * _PAGE
+        """Write a buffer at the next page, or have it packed."""
+        number = len(self._spans)
+        self._spans.append((_HERE, 0, nbytes))
+        if self._depot is None:
+            self._write(number, pieces)
+        elif nbytes >= _LARGE:
+            self._pack(self._depot, [(number, nbytes, pieces)])
+        else:
+            self._waiting.append((number, nbytes, pieces))
+            if self._waits() >= _LARGE:
+                self._pack(self._depot, self._waiting)
+                self._waiting = []
+
+    def _waits(self) -> int:
+        return sum(nbytes for _, nbytes, _ in self._waiting)
+
+    def _write(self, number: int, pieces: _Pieces) -> None:
+        start = end = _page(self._end)
         for piece in pieces():
             self._put(end, piece)
             end = self._end
-        self._spans.append((start, end - start, _HERE))
+        self._spans[number] = _HERE, start, end - start
+
+    def _pack(self, depot: _Depot, members: list[tuple[int, int, _Pieces]]) -> None:
+        end = 0
+        for number, nbytes, _ in members:
+            start = _page(end)
+            self._spans[number] = len(self._packs), start, nbytes
+            end = start + nbytes
+        try:
+            digest = depot.put(end, lambda: _joined(members))
+        except OSError as error:
+            raise _Full(error) from error
+        self._packs.append((end, bytes.fromhex(digest)))
 
     def finish(self, stream: memoryview) -> None:
-        """Write the pickle, the table of buffers and, last, the header."""
+        """Write what waits, the pickle, the tables and, last, the header."""
+        if self._depot is not None and self._waits() >= _LITTLE:
+            self._pack(self._depot, self._waiting)
+        else:
+            for number, _, pieces in self._waiting:
+                self._write(number, pieces)
         start = self._end
         self._put(start, stream)
+        self._put(self._end, b"".join(_PACK.pack(*pack) for pack in self._packs))
         self._put(self._end, b"".join(_SPAN.pack(*span) for span in self._spans))
-        self._put(0, _HEADER.pack(_MAGIC, start, stream.nbytes, len(self._spans)))
+        counts = len(self._packs), len(self._spans)
+        self._put(0, _HEADER.pack(_MAGIC, start, stream.nbytes, *counts))
 
     def _put(self, start: int, content: memoryview | bytes) -> None:
         try:
@@ -186,6 +218,21 @@ class _Sink:
         except OSError as error:
             raise _Full(error) from error
         self._end = max(self._end, start + len(content))
+
+
+def _page(position: int) -> int:
+    """Return where the next page begins, at `position` or after it."""
+    return -(-position // _PAGE) * _PAGE
+
+
+def _joined(members: list[tuple[int, int, _Pieces]]) -> Iterator[memoryview]:
+    """Yield a pack's bytes: each buffer from a new page on."""
+    end = 0
+    for _, nbytes, pieces in members:
+        if end % _PAGE:
+            yield memoryview(bytes(_page(end) - end))
+        yield from pieces()
+        end = _page(end) + nbytes
 
 
 def write(call: Callable[[Params], Any], path: Path, depot: _Depot | None = None) -> None:
@@ -199,7 +246,7 @@ def write(call: Callable[[Params], Any], path: Path, depot: _Depot | None = None
     call : callable
     path : Path
     depot : Cargo, optional
-        Takes the buffers of 1 MB and more; without it the file holds everything.
+        Takes the buffers from 1 MB on, in all; without it the file holds everything.
 
     Raises
     ------
@@ -265,7 +312,7 @@ class Payload:
     ----------
     path : Path
     places : sequence of Path
-        The folders in which to look for buffers that have files of their own, in this order.
+        The folders in which to look for packs, in this order.
     """
 
     def __init__(self, path: Path, places: Sequence[Path] = ()) -> None:
@@ -279,7 +326,7 @@ class Payload:
         Raises
         ------
         StoreError
-            When the file is missing or not whole, or a buffer is in none of the places.
+            When the file is missing or not whole, or a pack is in none of the places.
         """
         if self._stream is None:
             stream, buffers = self._read()
@@ -290,34 +337,35 @@ class Payload:
             call.renew = self.load
         return call
 
-    def elsewhere(self) -> dict[str, int]:
-        """Return the lengths of the buffers that have files of their own, by digest.
+    def packs(self) -> dict[str, int]:
+        """Return the lengths of the packs that the objective uses, by digest.
 
         Raises
         ------
         StoreError
             When the file is missing or not whole.
         """
-        _, spans = self._map()
-        return {digest.hex(): nbytes for _, nbytes, digest in spans if digest != _HERE}
+        _, _, packs, _ = self._map()
+        return {digest.hex(): nbytes for nbytes, digest in packs}
 
     def _read(self) -> tuple[memoryview, list[memoryview]]:
-        parts, spans = self._map()
-        stream, whole = parts
+        whole, stream, packs, spans = self._map()
         if not spans and len(stream) <= _SMALL:
             self._stream = bytes(stream)
-        return stream, [
-            whole[start : start + nbytes] if digest == _HERE else self._fetch(digest.hex(), nbytes)
-            for start, nbytes, digest in spans
-        ]
+        # Two packs of the same content are mapped twice: equal arrays are not the same array.
+        parts = [self._fetch(digest.hex(), nbytes) for nbytes, digest in packs] + [whole]
+        return stream, [parts[pack][start : start + nbytes] for pack, start, nbytes in spans]
 
-    def _map(self) -> tuple[tuple[memoryview, memoryview], list[tuple[int, int, bytes]]]:
-        """Return the pickle and the whole file, and the table of buffers."""
+    def _map(
+        self,
+    ) -> tuple[memoryview, memoryview, list[tuple[int, bytes]], list[tuple[int, int, int]]]:
+        """Return the whole file, the pickle in it, and the tables of packs and buffers."""
         try:
             with self.path.open("rb") as file:
-                magic, start, length, count = _HEADER.unpack(file.read(_HEADER.size))
+                magic, start, length, packs, spans = _HEADER.unpack(file.read(_HEADER.size))
+                table = start + length
                 size = os.fstat(file.fileno()).st_size
-                if magic != _MAGIC or size != start + length + count * _SPAN.size:
+                if magic != _MAGIC or size != table + packs * _PACK.size + spans * _SPAN.size:
                     raise ValueError("it is not whole")
                 whole = _mapping(file)
         except (OSError, ValueError, struct.error) as error:
@@ -325,11 +373,16 @@ class Payload:
                 f"{self.path} cannot be read: {error}. It holds what the objective uses; run the "
                 "cell again to write it anew."
             ) from error
-        spans = list(_SPAN.iter_unpack(whole[start + length :]))
-        return (whole[start : start + length], whole), spans
+        between = table + packs * _PACK.size
+        return (
+            whole,
+            whole[start:table],
+            list(_PACK.iter_unpack(whole[table:between])),
+            list(_SPAN.iter_unpack(whole[between:])),
+        )
 
     def _fetch(self, digest: str, nbytes: int) -> memoryview:
-        """Return a buffer that has a file of its own."""
+        """Return a pack."""
         for place in self.places:
             with contextlib.suppress(OSError), (place / digest).open("rb") as file:
                 if os.fstat(file.fileno()).st_size == nbytes:
