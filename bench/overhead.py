@@ -2,7 +2,7 @@
 
     python bench/overhead.py trials      200 no-op trials on 2 slots
     python bench/overhead.py reports     reports below a milestone, and decisions at milestones
-    python bench/overhead.py data        20 trials over a 500 MB array on 2 slots
+    python bench/overhead.py data        20 trials over an array of --mb 500 on 2 slots, and again
     python bench/overhead.py load        what `%load_ext nbtune` adds to a bare IPython
 
 Each measurement runs in a fresh process and the systems take turns, ``--reps`` times over; the
@@ -202,47 +202,76 @@ def tree_pss():
     return total / 2**20, count
 
 
-def run_data(system, n):
+def run_data(system, n, size):
     import numpy as np
 
-    data = np.random.default_rng(0).random(500 * 2**20 // 8)
+    data = np.random.default_rng(0).random(size * 2**20 // 8)
     peak = [0.0, 0.0]
     over = threading.Event()
 
     def watch():
-        while not over.wait(0.02):
+        while not over.wait(0.1):
             total, count = tree_pss()
             if total > peak[0]:
                 peak[:] = total, count
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    begin = time.time()
-    if system == "joblib":
-        from joblib import Parallel, delayed
-
-        Parallel(n_jobs=SLOTS, batch_size=1)(delayed(work)(data, i) for i in range(20))
-    else:
-        import nbtune
-        from nbtune.workers import Local
-
-        def train(i: nbtune.Int(0, 10_000)):
-            time.sleep(0.1)
-            return float(data[i % 7 :: 257].sum())
-
-        train.__globals__["data"] = data
-        nbtune.Sweep(
-            train, maximize="y", searcher="random", trials=20, workers=Local(SLOTS), name="data"
-        ).run()
-    wall = time.time() - begin
+    run = globals()[f"data_{system}"]
+    found = {}
+    for what in "first", "again":
+        path = tempfile.mkstemp()[1]
+        begin = time.time()
+        run(data, n, path, what)
+        wall = time.time() - begin
+        trials = sorted(
+            tuple(map(float, line.split())) for line in Path(path).read_text().splitlines()
+        )
+        found |= {
+            f"{what} run s": wall,
+            f"{what} run: first trial s": trials[0][0] - begin,
+            f"{what} run: 10th trial ms after its slot is free": 1000 * waited(trials)[9],
+        }
     over.set()
     watcher.join()
-    return {"wall s": wall, "peak PSS MB": peak[0], "processes": peak[1]}
+    return found | {"peak PSS MB": peak[0], "processes": peak[1]}
 
 
-def work(data, i):
+def waited(trials):
+    """Return, by order of start, how long the slot of each trial had been free, 0 for the first."""
+    free = {}
+    gaps = []
+    for start, end, slot in trials:
+        gaps.append(start - free.get(slot, start))
+        free[slot] = end
+    return gaps
+
+
+def data_joblib(data, n, path, _what):
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=SLOTS, batch_size=1)(delayed(work)(data, i, path) for i in range(n))
+
+
+def data_nbtune(data, n, path, what):
+    import nbtune
+    from nbtune.workers import Local
+
+    def train(i: nbtune.Int(0, 10_000)):
+        return work(data, i, path)
+
+    nbtune.Sweep(
+        train, maximize="y", searcher="random", trials=n, workers=Local(SLOTS), name=what
+    ).run()
+
+
+def work(data, i, path):
+    begin = time.time()
     time.sleep(0.1)
-    return float(data[i % 7 :: 257].sum())
+    total = float(data[i % 7 :: 257].sum())
+    with open(path, "a") as file:  # noqa: PTH123 - the cheapest append
+        file.write(f"{begin:.6f} {time.time():.6f} {os.getpid()}\n")
+    return total
 
 
 # --- load
@@ -269,9 +298,10 @@ SYSTEMS = {
 }
 
 
-def measure(what, system, n):
+def measure(what, system, n, size):
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, what, "--child", system, "--n", str(n)]
+        command += ["--mb", str(size)]
         environment = os.environ | {"NBTUNE_STORE": folder}
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=300, check=False
@@ -286,17 +316,19 @@ def main():
     parser.add_argument("what", choices=SYSTEMS)
     parser.add_argument("--reps", type=int, default=5)
     parser.add_argument("--n", type=int)
+    parser.add_argument("--mb", type=int, default=500, help="size of the array of `data`")
     parser.add_argument("--child")
     options = parser.parse_args()
     systems, n = SYSTEMS[options.what]
     n = options.n or n
     if options.child:
-        print(json.dumps(globals()[f"run_{options.what}"](options.child, n)))
+        sizes = (options.mb,) if options.what == "data" else ()
+        print(json.dumps(globals()[f"run_{options.what}"](options.child, n, *sizes)))
         return
     rows = {system: [] for system in systems}
     for _ in range(options.reps):
         for system in systems:
-            rows[system].append(measure(options.what, system, n))
+            rows[system].append(measure(options.what, system, n, options.mb))
     names = list(dict.fromkeys(name for row in rows.values() for name in row[0]))
     print(
         f"| {options.what}, median of {options.reps} (load {os.getloadavg()[0]:.1f}) | "

@@ -13,12 +13,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbtune.exceptions import StoreError, SweepError, nearest
+from nbtune.objective.payload import Payload
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 __all__ = ["Batch", "Lock", "Store", "SweepRow", "TrialRow", "default_path"]
@@ -196,6 +197,15 @@ class Store:
     def folder(self, name: str) -> Path:
         """Return the folder of sweep `name`: its payload, its lock, one folder a trial."""
         return self.path / name
+
+    def payload(self, name: str) -> Path:
+        """Return the file from which workers load the objective of sweep `name`."""
+        return self.folder(name) / "objective.bin"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the large buffers that payloads name; no sweep's name begins with a dot."""
+        return self.path / ".data"
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, made or migrated where needed; the connection is for one thread."""
@@ -380,8 +390,14 @@ class Store:
                 (plan, source, definition, sweep),
             )
 
-    def delete(self, name: str) -> None:
-        """Remove a sweep, its trials, its reports and its folder.
+    def delete(self, name: str, *, data: bool = True) -> None:
+        """Remove a sweep, its trials, its reports and its folder, and the data it alone uses.
+
+        Parameters
+        ----------
+        name : str
+        data : bool, default True
+            False leaves the data to a later `clear_data`.
 
         Raises
         ------
@@ -398,6 +414,22 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             lock.close()
+        if data:
+            self.clear_data()
+
+    def clear_data(self) -> None:
+        """Remove the buffers that no sweep's payload names."""
+        if self.data.is_dir():
+            from nbtune.objective.depot import Depot  # noqa: PLC0415 - most deletions need none
+
+            Depot(self.data).clear(self._named)
+
+    def _named(self) -> set[str]:
+        named: set[str] = set()
+        for path in self.path.glob(self.payload("*").relative_to(self.path).as_posix()):
+            with suppress(StoreError):
+                named.update(Payload(path).packs())
+        return named
 
     def write(self, connection: sqlite3.Connection, sweep: int, batch: Batch) -> None:
         """Write one batch in one transaction.

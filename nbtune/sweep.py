@@ -35,6 +35,7 @@ from nbtune.exceptions import (
     TrialError,
 )
 from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
+from nbtune.objective.cargo import Cargo
 from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "WaitInterrupted", "running_here"]
 
-PAYLOAD = "objective.bin"
 WAIT_TICK_SECONDS = 0.2
 _running: dict[tuple[Path, str], "Sweep"] = {}
 
@@ -190,6 +190,7 @@ class Sweep(Results):
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
         self._lock: Lock | None = None
+        self._cargo: Cargo | None = None
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored: tuple[float, Snapshot] | None = None
         self._selected: list[int] | None = None
@@ -256,8 +257,10 @@ class Sweep(Results):
                     "Use .resume() to go on."
                 )
             if self._replace and self._store.find(self._name) is not None:
-                self._store.delete(self._name)
+                self._store.delete(self._name, data=False)  # the new one may use the same
             self._row = self._create()
+            if self._replace:
+                self._store.clear_data()
             self._launch(history=[])
         return self
 
@@ -282,7 +285,18 @@ class Sweep(Results):
 
     def _write_payload(self) -> None:
         if self._call is not None:
-            write_payload(self._call, self.path / PAYLOAD)
+            cargo = Cargo(self._store.data)
+            with cargo.writing():
+                write_payload(self._call, self._store.payload(self._name), cargo)
+            self._cargo = cargo
+
+    def _shipped(self) -> Cargo:
+        """Return what holds the data that the payload names."""
+        if self._cargo is None:
+            cargo = Cargo(self._store.data)
+            cargo.take_up(Payload(self._store.payload(self._name)).packs())
+            self._cargo = cargo
+        return self._cargo
 
     def _launch(self, history: list[tuple[Trial, str]]) -> None:
         row, definition = self._row, self._definition
@@ -290,6 +304,9 @@ class Sweep(Results):
             raise SweepError(f"sweep {self._name!r} has not been stored")
         lock = Lock(self.path / "lock")
         try:
+            cargo = self._shipped()
+            if cargo.remark:
+                row = replace(row, plan=f"{row.plan} · {cargo.remark}")
             searcher, scheduler = self._definition.setup_parts()
             engine = Engine(
                 store=self._store,
@@ -307,6 +324,7 @@ class Sweep(Results):
         except BaseException:
             lock.close()
             raise
+        cargo.keep()
         self._lock, self._engine = lock, engine
         _running[self._store.path, self._name] = self
         engine.at_end(self._release)
@@ -320,20 +338,24 @@ class Sweep(Results):
     def _job(self) -> Job:
         return Job(
             call=self._objective_call(),
-            payload=self.path / PAYLOAD,
+            payload=self._store.payload(self._name),
             step_name=self._definition.step,
             result_metric=self._definition.goal.metric,
             folder=self.path,
             seed=self._definition.seed,
+            data=self._shipped().places,
         )
 
     def _objective_call(self) -> Callable[[Params], Any]:
         if self._call is None:
-            self._call = Payload(self.path / PAYLOAD).load()
+            path = self._store.payload(self._name)
+            self._call = Payload(path, self._shipped().places).load()
         return self._call
 
     def _release(self) -> None:
         _running.pop((self._store.path, self._name), None)
+        if self._cargo is not None:
+            self._cargo.close()
         if self._lock is not None:
             self._lock.close()
 
@@ -456,6 +478,7 @@ class Sweep(Results):
                 return self.start()
             lock = Lock(self.path / "lock")  # before anything is changed
             lock.close()
+            self._cargo = None
             self._redefine(objective, trials=trials, time_limit=time_limit)
             self._row = self._store.sweep(self._name)
             self._launch(history=stored_history(self._store, self._row, self._definition))
@@ -487,6 +510,7 @@ class Sweep(Results):
                 )
             self._call = objective.call
             self._write_payload()
+            self._store.clear_data()
             definition = replace(definition, source=objective.source, max_t=objective.max_t)
         if definition is not self._definition and self._row is not None:
             self._definition = definition
@@ -559,7 +583,13 @@ class Sweep(Results):
     def snapshot(self) -> Snapshot:
         """Return the sweep as it stands, immutable and cheap; what views read."""
         if self._engine is not None:
-            return self._engine.snapshot
+            snapshot = self._engine.snapshot
+            trouble = self._cargo.trouble if self._cargo else ""
+            if trouble:
+                snapshot = replace(
+                    snapshot, reason="; ".join(filter(None, (snapshot.reason, trouble)))
+                )
+            return snapshot
         if self._stored is None or time.monotonic() - self._stored[0] > 1:
             self._stored = time.monotonic(), self._read()
         return self._stored[1]

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from nbtune.exceptions import ObjectiveError, StoreError
 from nbtune.objective import Payload, from_cell, from_function, write_payload
+from nbtune.objective.depot import Depot
 
 BIG = 100_000
 
@@ -254,3 +256,96 @@ def test_a_worker_that_loads_an_annotated_function_imports_neither_space_nor_num
     ).stdout
 
     assert seen.split() == ["0.25", "False", "False"]
+
+
+class Shelf:
+    """A depot in a folder."""
+
+    def __init__(self, folder):
+        self.depot = Depot(folder)
+        self.lengths = []
+
+    def put(self, nbytes, pieces):
+        self.lengths.append(nbytes)
+        return self.depot.add(pieces())
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path / "shelf")
+
+
+MB = 2**20
+PACKED = {
+    "one large": [(20 * MB, 1)],
+    "large and small": [(20 * MB, 1), (MB, 2), (17 * MB, 1)],
+    "many small": [(MB - 1000, 40)],
+    "little": [(100_000, 3)],
+}
+
+
+def arrays(kind):
+    sizes = [size for size, count in PACKED[kind] for _ in range(count)]
+    return [np.full(size, number, dtype=np.uint8) for number, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_arrays_in_packs_come_back_equal_and_at_pages(kind, path, shelf):
+    write_payload(call_with(x=arrays(kind)), path, shelf)
+
+    back = Payload(path, [shelf.depot.folder]).load().parts()["x"]
+
+    np.testing.assert_equal(back, arrays(kind))
+    assert {each.ctypes.data % 4096 for each in back} == {0}
+
+
+def test_large_buffers_have_packs_of_their_own_and_small_ones_share(path, shelf):
+    write_payload(call_with(x=arrays("large and small")), path, shelf)
+
+    assert shelf.lengths == [20 * MB, 17 * MB, 2 * MB]
+
+
+def test_little_is_not_worth_a_pack(path, shelf):
+    write_payload(call_with(x=arrays("little")), path, shelf)
+
+    assert shelf.lengths == []
+
+
+def test_a_payload_names_its_packs(path, shelf):
+    write_payload(call_with(x=arrays("one large")), path, shelf)
+
+    assert Payload(path).packs() == {
+        each.name: 20 * MB for each in shelf.depot.folder.iterdir() if each.name != ".lock"
+    }
+
+
+def test_equal_arrays_are_stored_once_and_stay_two_arrays(path, shelf):
+    write_payload(call_with(x=np.zeros(20 * MB, "u1"), y=np.zeros(20 * MB, "u1")), path, shelf)
+    parts = Payload(path, [shelf.depot.folder]).load().parts()
+
+    parts["x"][:] = 1
+
+    assert parts["y"].max() == 0
+    assert len(Payload(path).packs()) == 1
+
+
+def test_thousands_of_arrays_take_few_file_descriptors(path, shelf):
+    write_payload(call_with(x=[np.zeros(100_000, "u1") for _ in range(3000)]), path, shelf)
+    payload = Payload(path, [shelf.depot.folder])
+    before = descriptors()
+
+    call = payload.load()
+
+    assert descriptors() - before < 25
+    assert len(call.parts()["x"]) == 3000
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_pack_that_is_gone_is_a_store_error_with_its_size(path, shelf):
+    write_payload(call_with(x=arrays("one large")), path, shelf)
+
+    with pytest.raises(StoreError, match=r"21\.0 MB of what the objective .* are gone"):
+        Payload(path, [path.parent / "elsewhere"]).load()

@@ -1,9 +1,11 @@
-"""One file that carries an objective and its data to the workers.
+"""One file that carries an objective to the workers, with its data or the names of it.
 
-The pickle's large buffers lie page-aligned in the file. Each load maps it afresh, copy on write:
-what a trial does to its arrays no other trial sees, and clean pages are shared by all processes.
+Buffers lie page-aligned in the file or, where there is a depot, in packs: files of one large buffer
+or several small ones. Each load maps them afresh, copy on write: what a trial does to its arrays no
+other trial sees, and clean pages are shared by all processes.
 """
 
+import contextlib
 import io
 import mmap
 import os
@@ -12,27 +14,39 @@ import shutil
 import struct
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import cloudpickle
 
 from nbtune.exceptions import ObjectiveError, StoreError
 from nbtune.objective.call import Call
 from nbtune.objective.culprit import explain
+from nbtune.objective.reducers import reduce
 from nbtune.trial import Params
 
 __all__ = ["Payload", "duplicate", "write"]
 
-_MAGIC = b"nbtune-1"
-_HEADER = struct.Struct("<8sQQQ")  # magic, where the pickle is, its length, how many buffers
-_SPAN = struct.Struct("<QQ")  # where a buffer is, its length
+_MAGIC = b"nbtune-2"
+_HEADER = struct.Struct("<8sQQQQ")  # magic, where the pickle is, its length, packs, buffers
+_PACK = struct.Struct("<Q16s")  # a pack's length, its digest
+_SPAN = struct.Struct("<qQQ")  # a buffer's pack, where it is there, its length
+_HERE = -1  # the pack of a buffer in this file
 _PAGE = 4096
 _SMALL = 64 * 1024  # a buffer below this travels in the pickle: copying it is cheaper than mapping
+_LARGE = 16 * 1024 * 1024  # a pack is full; each costs a load 15 us, and a file descriptor
+_LITTLE = 1024 * 1024  # less than this, in all, is not worth a pack
 _PIECE = 16 * 1024 * 1024
 
-_Take: TypeAlias = Callable[[Iterable[memoryview]], None]
+_Pieces: TypeAlias = Callable[[], Iterable[memoryview]]
+_Take: TypeAlias = Callable[[int, _Pieces], None]
+
+
+class _Depot(Protocol):
+    """Where large buffers go: `Cargo`."""
+
+    def put(self, nbytes: int, pieces: _Pieces) -> str: ...
 
 
 class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSError of the user's
@@ -40,7 +54,7 @@ class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSErro
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles a call, handing its large buffers to `take`, each in one or more pieces."""
+    """Pickles a call, handing its buffers to `take`: their length, and what yields the pieces."""
 
     def __init__(self, file: IO[bytes], call: Callable[..., Any], take: _Take) -> None:
         super().__init__(file, protocol=5, buffer_callback=self._buffer)
@@ -57,27 +71,32 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """Take a buffer; return whether it shall go into the pickle instead."""
         if buffer is self._stand_in:
-            self._take(_pieces(self._array))
+            array = self._array
+            self._take(array.nbytes, lambda: _pieces(array))
             self._array = self._stand_in = None
             return False
         with memoryview(buffer) as view:
             if not view.contiguous:  # the pickle would refuse it
-                self._take([memoryview(view.tobytes())])
+                packed = memoryview(view.tobytes())
+                self._take(packed.nbytes, lambda: [packed])
                 return False
             if view.nbytes < _SMALL:
                 return True
-        with buffer.raw() as view:
-            self._take([view])
+        raw = buffer.raw()
+        self._take(raw.nbytes, lambda: [raw])
         return False
 
     def reducer_override(self, obj: Any) -> Any:
-        """Reduce what cloudpickle and NumPy would reduce in a way that does not suit trials."""
+        """Reduce what its own library would reduce in a way that does not suit trials."""
         if isinstance(obj, types.CodeType) and obj.co_filename in self._titles:
             shown = obj.replace(co_filename=self._titles[obj.co_filename])
             return self.dispatch_table[types.CodeType](shown)
         if _is_copied_by_numpy(obj):
             self._array, self._stand_in = obj, pickle.PickleBuffer(bytearray(1))
             return _array, (self._stand_in, obj.dtype, obj.shape)
+        apart = reduce(obj)
+        if apart is not None:
+            return apart
         reduced = super().reducer_override(obj)
         if isinstance(obj, type) and isinstance(reduced, tuple):
             return _untracked(obj, reduced)
@@ -131,27 +150,65 @@ def _untracked(kind: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class _Sink:
-    """Writes a payload's parts one after the other."""
+    """Writes a payload's parts one after the other, and packs to the depot."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], depot: _Depot | None) -> None:
         self._file = file
-        self._spans: list[tuple[int, int]] = []
+        self._depot = depot
+        self._packs: list[tuple[int, bytes]] = []
+        self._spans: list[tuple[int, int, int]] = []
+        self._waiting: list[tuple[int, int, _Pieces]] = []  # the next pack: number, length, pieces
         self._end = _HEADER.size
 
-    def take(self, pieces: Iterable[memoryview]) -> None:
-        """Write a buffer at the next page."""
-        start = end = -(-self._end // _PAGE) * _PAGE
-        for piece in pieces:
+    def take(self, nbytes: int, pieces: _Pieces) -> None:
+        """Write a buffer at the next page, or have it packed."""
+        number = len(self._spans)
+        self._spans.append((_HERE, 0, nbytes))
+        if self._depot is None:
+            self._write(number, pieces)
+        elif nbytes >= _LARGE:
+            self._pack(self._depot, [(number, nbytes, pieces)])
+        else:
+            self._waiting.append((number, nbytes, pieces))
+            if self._waits() >= _LARGE:
+                self._pack(self._depot, self._waiting)
+                self._waiting = []
+
+    def _waits(self) -> int:
+        return sum(nbytes for _, nbytes, _ in self._waiting)
+
+    def _write(self, number: int, pieces: _Pieces) -> None:
+        start = end = _page(self._end)
+        for piece in pieces():
             self._put(end, piece)
             end = self._end
-        self._spans.append((start, end - start))
+        self._spans[number] = _HERE, start, end - start
+
+    def _pack(self, depot: _Depot, members: list[tuple[int, int, _Pieces]]) -> None:
+        end = 0
+        for number, nbytes, _ in members:
+            start = _page(end)
+            self._spans[number] = len(self._packs), start, nbytes
+            end = start + nbytes
+        try:
+            digest = depot.put(end, lambda: _joined(members))
+        except OSError as error:
+            raise _Full(error) from error
+        self._packs.append((end, bytes.fromhex(digest)))
 
     def finish(self, stream: memoryview) -> None:
-        """Write the pickle, the table of buffers and, last, the header."""
+        """Write what waits, the pickle, the tables and, last, the header."""
+        if self._depot is not None and self._waits() >= _LITTLE:
+            self._pack(self._depot, self._waiting)
+        else:
+            for number, _, pieces in self._waiting:
+                self._write(number, pieces)
         start = self._end
         self._put(start, stream)
+        self._put(self._end, b"".join(_PACK.pack(*pack) for pack in self._packs))
         self._put(self._end, b"".join(_SPAN.pack(*span) for span in self._spans))
-        self._put(0, _HEADER.pack(_MAGIC, start, stream.nbytes, len(self._spans)))
+        counts = len(self._packs), len(self._spans)
+        self._put(0, _HEADER.pack(_MAGIC, start, stream.nbytes, *counts))
 
     def _put(self, start: int, content: memoryview | bytes) -> None:
         try:
@@ -163,11 +220,33 @@ class _Sink:
         self._end = max(self._end, start + len(content))
 
 
-def write(call: Callable[[Params], Any], path: Path) -> None:
+def _page(position: int) -> int:
+    """Return where the next page begins, at `position` or after it."""
+    return -(-position // _PAGE) * _PAGE
+
+
+def _joined(members: list[tuple[int, int, _Pieces]]) -> Iterator[memoryview]:
+    """Yield a pack's bytes: each buffer from a new page on."""
+    end = 0
+    for _, nbytes, pieces in members:
+        if end % _PAGE:
+            yield memoryview(bytes(_page(end) - end))
+        yield from pieces()
+        end = _page(end) + nbytes
+
+
+def write(call: Callable[[Params], Any], path: Path, depot: _Depot | None = None) -> None:
     """Write `call` and what it uses to a file that `Payload` reads.
 
     The file appears whole or not at all and is readable by its owner only. Large contiguous
     buffers go from where they are straight to the file.
+
+    Parameters
+    ----------
+    call : callable
+    path : Path
+    depot : Cargo, optional
+        Takes the buffers from 1 MB on, in all; without it the file holds everything.
 
     Raises
     ------
@@ -180,7 +259,7 @@ def write(call: Callable[[Params], Any], path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            sink = _Sink(file)
+            sink = _Sink(file, depot)
             stream = _pickled(call, sink.take)
             with stream.getbuffer() as content:
                 sink.finish(content)
@@ -208,7 +287,7 @@ def _pickled(call: Callable[..., Any], take: _Take) -> io.BytesIO:
 
 def _no_room(call: Callable[..., Any], path: Path, error: OSError) -> StoreError:
     sizes: list[int] = []
-    stream = _pickled(call, lambda pieces: sizes.extend(map(len, pieces)))
+    stream = _pickled(call, lambda nbytes, _pieces: sizes.append(nbytes))
     needed = (sum(sizes) + stream.tell()) / 1e6
     free = shutil.disk_usage(path.parent).free / 1e6
     return StoreError(
@@ -221,7 +300,7 @@ def _no_room(call: Callable[..., Any], path: Path, error: OSError) -> StoreError
 def duplicate(call: Callable[[Params], Any]) -> Callable[[Params], Any]:
     """Return what a load from a payload would give, by way of memory."""
     buffers: list[bytearray] = []
-    stream = _pickled(call, lambda pieces: buffers.append(bytearray().join(pieces)))
+    stream = _pickled(call, lambda _, pieces: buffers.append(bytearray().join(pieces())))
     copy: Callable[[Params], Any] = pickle.loads(stream.getbuffer(), buffers=buffers)
     return copy
 
@@ -232,10 +311,13 @@ class Payload:
     Parameters
     ----------
     path : Path
+    places : sequence of Path
+        The folders in which to look for packs, in this order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, places: Sequence[Path] = ()) -> None:
         self.path = Path(path)
+        self.places = tuple(places)
         self._stream: bytes | None = None  # of a file without buffers
 
     def load(self) -> Callable[[Params], Any]:
@@ -244,7 +326,7 @@ class Payload:
         Raises
         ------
         StoreError
-            When the file is missing or not whole.
+            When the file is missing or not whole, or a pack is in none of the places.
         """
         if self._stream is None:
             stream, buffers = self._read()
@@ -255,31 +337,71 @@ class Payload:
             call.renew = self.load
         return call
 
+    def packs(self) -> dict[str, int]:
+        """Return the lengths of the packs that the objective uses, by digest.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or not whole.
+        """
+        _, _, packs, _ = self._map()
+        return {digest.hex(): nbytes for nbytes, digest in packs}
+
     def _read(self) -> tuple[memoryview, list[memoryview]]:
+        whole, stream, packs, spans = self._map()
+        if not spans and len(stream) <= _SMALL:
+            self._stream = bytes(stream)
+        # Two packs of the same content are mapped twice: equal arrays are not the same array.
+        parts = [self._fetch(digest.hex(), nbytes) for nbytes, digest in packs] + [whole]
+        return stream, [parts[pack][start : start + nbytes] for pack, start, nbytes in spans]
+
+    def _map(
+        self,
+    ) -> tuple[memoryview, memoryview, list[tuple[int, bytes]], list[tuple[int, int, int]]]:
+        """Return the whole file, the pickle in it, and the tables of packs and buffers."""
         try:
             with self.path.open("rb") as file:
-                magic, start, length, count = _HEADER.unpack(file.read(_HEADER.size))
+                magic, start, length, packs, spans = _HEADER.unpack(file.read(_HEADER.size))
+                table = start + length
                 size = os.fstat(file.fileno()).st_size
-                if magic != _MAGIC or size != start + length + count * _SPAN.size:
+                if magic != _MAGIC or size != table + packs * _PACK.size + spans * _SPAN.size:
                     raise ValueError("it is not whole")
-                # The mapping lives as long as a view of it, that is, as the arrays made of it.
-                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+                whole = _mapping(file)
         except (OSError, ValueError, struct.error) as error:
             raise StoreError(
                 f"{self.path} cannot be read: {error}. It holds what the objective uses; run the "
                 "cell again to write it anew."
             ) from error
-        stream = whole[start : start + length]
-        if not count and length <= _SMALL:
-            self._stream = bytes(stream)
-        spans = _SPAN.iter_unpack(whole[start + length :])
-        return stream, [whole[first : first + nbytes] for first, nbytes in spans]
+        between = table + packs * _PACK.size
+        return (
+            whole,
+            whole[start:table],
+            list(_PACK.iter_unpack(whole[table:between])),
+            list(_SPAN.iter_unpack(whole[between:])),
+        )
+
+    def _fetch(self, digest: str, nbytes: int) -> memoryview:
+        """Return a pack."""
+        for place in self.places:
+            with contextlib.suppress(OSError), (place / digest).open("rb") as file:
+                if os.fstat(file.fileno()).st_size == nbytes:
+                    return _mapping(file)
+        raise StoreError(
+            f"{nbytes / 1e6:,.1f} MB of what the objective in {self.path} uses are gone. Run the "
+            "cell again to write them anew."
+        )
+
+
+def _mapping(file: IO[bytes]) -> memoryview:
+    """Return a copy-on-write view of a file; it lives as long as the arrays made of it."""
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 def _why_not(value: Any) -> Exception | None:
     """Return the error that pickling `value` on its own raises."""
     try:
-        _Pickler(io.BytesIO(), value, lambda _pieces: None).dump(value)
+        _Pickler(io.BytesIO(), value, lambda _nbytes, _pieces: None).dump(value)
     except Exception as error:  # noqa: BLE001 - the user's own __reduce__ may raise anything
         return error
     return None

@@ -33,7 +33,8 @@ class Job:
     """What all trials of a sweep share.
 
     ``call`` takes params (a dict) and returns what the user's code returns. ``payload`` is a file
-    from which another process loads a fresh ``call`` for each trial (`objective.payload`).
+    from which another process loads a fresh ``call`` for each trial (`objective.payload`), ``data``
+    the folders in which it finds large buffers.
     ``result_metric`` names a bare number that the objective returns. ``folder`` is the sweep's own:
     trial n writes into ``folder / str(n)``.
     """
@@ -44,6 +45,7 @@ class Job:
     result_metric: str
     folder: Path
     seed: int
+    data: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,7 @@ class Pool:
             result_metric=job.result_metric,
             folder=job.folder.absolute(),
             seed=job.seed,
+            data=job.data,
         )
 
     def _post(self, event: Event) -> None:

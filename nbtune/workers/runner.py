@@ -36,13 +36,14 @@ class Task:
     result_metric: str
     folder: Path
     seed: int
+    data: tuple[Path, ...]
 
 
 def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> NoReturn:
     """Run trials for the driver that listens at `address`; never returns."""
     try:
         channel = _Channel(connect(address, key))
-        payload = Payload(task.payload)
+        payload = Payload(task.payload, task.data)
         surroundings = Surroundings(task.folder)
         channel.say("hello", slot, generation)
         while True:

@@ -1,0 +1,265 @@
+"""Buffers of one process in memory that all its workers map, on ``/dev/shm``.
+
+They stay, up to a quarter of it, when no sweep uses them any more: a cell that runs again ships
+nothing. The folder goes with the process; one that was killed leaves its buffers to the next.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakSet
+
+from nbtune.objective.depot import Depot
+
+__all__ = ["Memory", "of_this_process", "room_in"]
+
+_ROOT = Path("/dev/shm")
+_KEPT_SHARE = 4  # of the file system's size: what stays there unused, one in so many parts
+
+
+@dataclass(slots=True)
+class _Buffer:
+    nbytes: int
+    holders: WeakSet[object] = field(default_factory=WeakSet)
+
+
+class Memory:
+    """Buffers by their digest, each held by whoever uses it.
+
+    Parameters
+    ----------
+    root : Path
+        A file system in memory.
+    room : callable
+        Returns how many more bytes it can take; half of that is used.
+    bound : int, optional
+        How many bytes may lie there unused; by default a quarter of the file system's size.
+    """
+
+    def __init__(
+        self,
+        root: Path = _ROOT,
+        *,
+        room: Callable[[Path], int] | None = None,
+        bound: int | None = None,
+    ) -> None:
+        self._root = root
+        self._room = room or room_in
+        self._bound = bound
+        self._driver = os.getpid()
+        self._lock = threading.Lock()
+        self._buffers: dict[str, _Buffer] = {}  # the one used last comes last
+        self._depot: Depot | None = None
+        self._claim = -1
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie, None as long as there are none."""
+        return self._depot.folder if self._depot else None
+
+    @property
+    def device(self) -> int | None:
+        """The number of the file system, None without one."""
+        try:
+            return self._root.stat().st_dev
+        except OSError:
+            return None
+
+    def room(self) -> int:
+        """Return how long a new buffer may be, in bytes."""
+        with contextlib.suppress(OSError):
+            return max(0, self._room(self._root)) // 2
+        return 0
+
+    def hold(self, digest: str, nbytes: int, holder: object) -> bool:
+        """Keep a buffer for `holder` if it lies here; return whether it does."""
+        with self._lock:
+            depot = self._open()
+            if depot is None or not depot.has(digest, nbytes):
+                return False
+            self._take(digest, nbytes, holder)
+            return True
+
+    def add(
+        self, nbytes: int, pieces: Callable[[], Iterable[memoryview]], holder: object
+    ) -> str | None:
+        """Write a buffer and keep it for `holder`; return its digest, None if there is no room."""
+        with self._lock:
+            depot = self._open()
+            if depot is None or not self._make_room(nbytes):
+                return None
+            try:
+                digest = depot.add(pieces())
+            except OSError:
+                return None  # others were faster
+            self._take(digest, nbytes, holder)
+            return digest
+
+    def release(self, holder: object) -> None:
+        """Keep nothing for `holder` any longer."""
+        with self._lock:
+            for buffer in self._buffers.values():
+                buffer.holders.discard(holder)
+            self._shrink()
+
+    def close(self) -> None:
+        """Remove everything; without effect in a forked child, whose parent's it is."""
+        if os.getpid() == self._driver and self._depot is not None:
+            shutil.rmtree(self._depot.folder, ignore_errors=True)
+            os.close(self._claim)
+            self._depot = None
+            self._buffers.clear()
+
+    def _take(self, digest: str, nbytes: int, holder: object) -> None:
+        buffer = self._buffers.pop(digest, None) or _Buffer(nbytes)
+        buffer.holders.add(holder)
+        self._buffers[digest] = buffer
+
+    # --- room
+
+    def _unused(self) -> dict[str, int]:
+        """Return the lengths of the buffers that nobody holds, the one used longest ago first."""
+        return {name: each.nbytes for name, each in self._buffers.items() if not each.holders}
+
+    def _make_room(self, nbytes: int) -> bool:
+        unused = self._unused()
+        if nbytes > (self._room(self._root) + sum(unused.values())) // 2:
+            return False
+        for digest in unused:
+            if nbytes <= self._room(self._root) // 2:
+                break
+            self._remove(digest)
+        return True
+
+    def _shrink(self) -> None:
+        if self._depot is None:
+            return
+        unused = self._unused()
+        bound = self._bound
+        if bound is None:
+            bound = shutil.disk_usage(self._root).total // _KEPT_SHARE
+        excess = sum(unused.values()) - bound
+        for digest, nbytes in unused.items():
+            if excess <= 0:
+                break
+            self._remove(digest)
+            excess -= nbytes
+
+    def _remove(self, digest: str) -> None:
+        del self._buffers[digest]
+        if self._depot is not None:
+            (self._depot.folder / digest).unlink(missing_ok=True)
+
+    # --- the folder
+
+    def _open(self) -> Depot | None:
+        """Return the depot, made at first use, with what dead processes left in theirs."""
+        if self._depot is None:
+            prefix = f"nbtune-data-{os.getuid()}-"
+            try:
+                folder, self._claim = _new_folder(self._root, prefix)
+            except OSError:
+                return None  # no such file system, or not ours to write
+            self._depot = Depot(folder)
+            atexit.register(self.close)
+            for left in self._root.glob(f"{prefix}*"):
+                self._inherit(left, folder)
+            self._shrink()
+        return self._depot
+
+    def _inherit(self, left: Path, folder: Path) -> None:
+        claim = _claim(left)
+        if claim is None:
+            return  # it lives
+        for path in left.iterdir():
+            if not path.name.startswith("."):
+                self._buffers[path.name] = _Buffer(path.stat().st_size)
+                path.rename(folder / path.name)
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(claim)
+
+
+def _new_folder(root: Path, prefix: str) -> tuple[Path, int]:
+    """Return a new folder that only this user can enter, and what claims it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        claim = _claim(folder)
+        if claim is None:
+            continue
+        if os.fstat(claim).st_nlink:  # else it was taken for a dead process's in between
+            return folder, claim
+        os.close(claim)
+
+
+def _claim(folder: Path) -> int | None:
+    """Lock a folder until its descriptor is closed; None when it is not ours, or its owner lives.
+
+    A lock, unlike a process's number, holds across containers that share the file system.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        about = os.fstat(descriptor)
+        if about.st_uid == os.getuid() and not about.st_mode & 0o077:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def room_in(folder: Path) -> int:
+    """Return how many bytes the file system, the machine and the control groups can take."""
+    return min([shutil.disk_usage(folder).free, *_memory_left()])
+
+
+def _memory_left(root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -> Iterator[int]:
+    """Yield the bytes of memory that are free, or can be made so, by each account there is."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = (proc / "meminfo").read_text().splitlines()
+        yield next(int(line.split()[1]) for line in lines if "MemAvailable" in line) * 1024
+    try:
+        membership = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in membership:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        top = root / "memory" if controllers else root
+        group = top / path.lstrip("/")
+        for each in (group, *group.parents):
+            yield from _group_left(each)
+            if each == top:
+                break
+
+
+def _group_left(group: Path) -> Iterator[int]:
+    """Yield what a control group has left, nothing where it has no limit."""
+    with contextlib.suppress(OSError, ValueError):
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        if (group / "memory.max").exists():
+            limit, used = group / "memory.max", group / "memory.current"
+        else:
+            limit, used = group / "memory.limit_in_bytes", group / "memory.usage_in_bytes"
+        left = int(limit.read_text()) - int(used.read_text())
+        yield left + int(stat.get("inactive_file", 0))
+
+
+_of_this_process: Memory | None = None
+
+
+def of_this_process() -> Memory:
+    """Return the one that all sweeps of this process share; a forked child has its own."""
+    global _of_this_process  # noqa: PLW0603 - a process has one
+    if _of_this_process is None or _of_this_process._driver != os.getpid():
+        _of_this_process = Memory()
+    return _of_this_process
