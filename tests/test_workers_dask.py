@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from dask_cluster import ROOT, RealCluster
@@ -469,6 +470,20 @@ def test_a_sweep_runs_on_a_cluster_and_resumes_in_another_process(cluster, tmp_p
     again.resume(trials=8).wait(60)
 
     assert (again.status, len(again.trials)) == ("completed", 8)
+
+
+def test_a_sweeps_large_data_arrives_whole(cluster, tmp_path):
+    data = np.arange(400_000.0)  # 3 MB: on this machine it lies beside the payload, not in it
+
+    def total(x: nbtune.Real(0, 1)):
+        return {"loss": data.sum() + x}
+
+    sweep = nbtune.Sweep(
+        total, minimize="loss", trials=1, workers=Dask(cluster.address), store=tmp_path, name="big"
+    ).run()
+
+    assert sweep.best_value == data.sum() + 0.5
+    assert not list(sweep.path.glob("payload.whole*"))
 
 
 def test_a_scheduler_that_goes_away_ends_the_sweep_with_one_reason(tmp_path):

@@ -126,10 +126,6 @@ def test_the_data_arrives(seen):
     assert seen["total"] == 3_000_000 * 2_999_999 / 2
 
 
-def test_decisions_come_within_some_milliseconds(seen):
-    assert seen["decision_ms"] < 150
-
-
 def test_the_end_of_the_log_comes_back(seen):
     assert seen["log"] == [64 * 1024, "x" * 11 + "\nthe end\n"]
 

@@ -150,10 +150,15 @@ class Dask(Workers):
         self._post = inbox.put
 
     def _payload_of(self, job: Job) -> Path:
-        if job.payload is not None:
+        if job.payload is None:
+            self._own.append(Path(tempfile.mkdtemp(prefix="nbtune-")))
+            path = self._own[-1] / "payload"
+        elif payload.Payload(job.payload).packs():
+            # Its buffers lie where this machine's workers map them: others need one whole file.
+            path = job.folder.absolute() / "payload.whole"
+            self._own.append(path)
+        else:
             return job.payload.absolute()
-        self._own.append(Path(tempfile.mkdtemp(prefix="nbtune-")))
-        path = self._own[-1] / "payload"
         payload.write(job.call, path)
         return path
 
