@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from dask_cluster import ROOT, RealCluster
@@ -469,6 +470,24 @@ def test_a_sweep_runs_on_a_cluster_and_resumes_in_another_process(cluster, tmp_p
     again.resume(trials=8).wait(60)
 
     assert (again.status, len(again.trials)) == ("completed", 8)
+
+
+def test_large_data_reaches_the_workers_of_a_cluster(cluster, tmp_path):
+    data = np.ones(400_000)
+
+    def train(x: nbtune.Real(0, 1)):
+        return float(data.sum())
+
+    sweep = nbtune.Sweep(
+        train,
+        maximize="total",
+        searcher="random",
+        trials=2,
+        workers=Dask(cluster.address),
+        store=tmp_path / "store",
+    ).run()
+
+    assert sweep.best_value == 400_000
 
 
 def test_a_scheduler_that_goes_away_ends_the_sweep_with_one_reason(tmp_path):

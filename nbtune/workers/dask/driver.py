@@ -150,11 +150,16 @@ class Dask(Workers):
         self._post = inbox.put
 
     def _payload_of(self, job: Job) -> Path:
-        if job.payload is not None:
-            return job.payload.absolute()
+        """Return one file with all that the objective uses: other machines have not its packs."""
+        given = None if job.payload is None else payload.Payload(job.payload.absolute(), job.data)
+        if given is not None and not given.packs():
+            return given.path
         self._own.append(Path(tempfile.mkdtemp(prefix="nbtune-")))
         path = self._own[-1] / "payload"
-        payload.write(job.call, path)
+        if given is None:
+            payload.write(job.call, path)
+        else:
+            given.gather(path)
         return path
 
     def _duties(self, job: Job, path: Path) -> Duties:
