@@ -349,3 +349,13 @@ def test_a_pack_that_is_gone_is_a_store_error_with_its_size(path, shelf):
 
     with pytest.raises(StoreError, match=r"21\.0 MB of what the objective .* are gone"):
         Payload(path, [path.parent / "elsewhere"]).load()
+
+
+def test_gathered_it_needs_no_places(path, shelf):
+    write_payload(call_with(x=arrays("large and small")), path, shelf)
+
+    Payload(path, [shelf.depot.folder]).gather(path.parent / "whole")
+
+    whole = Payload(path.parent / "whole")
+    assert whole.packs() == {}
+    np.testing.assert_equal(whole.load().parts()["x"], arrays("large and small"))

@@ -6,6 +6,7 @@ other trial sees, and clean pages are shared by all processes.
 """
 
 import contextlib
+import functools
 import io
 import mmap
 import os
@@ -256,20 +257,32 @@ def write(call: Callable[[Params], Any], path: Path, depot: _Depot | None = None
         When the file cannot be written, for instance on a full disk.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+        with _new_file(path) as file:
             sink = _Sink(file, depot)
             stream = _pickled(call, sink.take)
             with stream.getbuffer() as content:
                 sink.finish(content)
-        part.replace(path)
     except _Full as full:
         raise _no_room(call, path, full.args[0]) from full.args[0]
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error}") from error
+        raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that stands at `path` once it is written, for its owner only."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            yield file
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} cannot be written: {error}")
 
 
 def _pickled(call: Callable[..., Any], take: _Take) -> io.BytesIO:
@@ -347,6 +360,26 @@ class Payload:
         """
         _, _, packs, _ = self._map()
         return {digest.hex(): nbytes for nbytes, digest in packs}
+
+    def gather(self, path: Path) -> None:
+        """Write all of it, packs included, to one file: for a machine that has not the places.
+
+        Raises
+        ------
+        StoreError
+            When a part cannot be read, or the file cannot be written.
+        """
+        stream, buffers = self._read()
+        try:
+            with _new_file(path) as file:
+                sink = _Sink(file, None)
+                for buffer in buffers:
+                    sink.take(buffer.nbytes, functools.partial(iter, [buffer]))
+                sink.finish(stream)
+        except _Full as full:
+            raise _unwritable(path, full.args[0]) from full.args[0]
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
     def _read(self) -> tuple[memoryview, list[memoryview]]:
         whole, stream, packs, spans = self._map()

@@ -36,7 +36,7 @@ class Task:
     result_metric: str
     folder: Path
     seed: int
-    data: tuple[Path, ...]
+    data: tuple[Path, ...] = ()
 
 
 def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> NoReturn:

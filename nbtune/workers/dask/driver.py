@@ -150,16 +150,18 @@ class Dask(Workers):
         self._post = inbox.put
 
     def _payload_of(self, job: Job) -> Path:
+        """Return one file with all that the objective uses: other machines have not its packs."""
         if job.payload is None:
             self._own.append(Path(tempfile.mkdtemp(prefix="nbtune-")))
             path = self._own[-1] / "payload"
-        elif payload.Payload(job.payload).packs():
-            # Its buffers lie where this machine's workers map them: others need one whole file.
-            path = job.folder.absolute() / "payload.whole"
-            self._own.append(path)
-        else:
-            return job.payload.absolute()
-        payload.write(job.call, path)
+            payload.write(job.call, path)
+            return path
+        given = payload.Payload(job.payload.absolute(), job.data)
+        if not given.packs():
+            return given.path
+        path = job.folder.absolute() / "payload.whole"  # where workers that share it can read it
+        self._own.append(path)
+        given.gather(path)
         return path
 
     def _duties(self, job: Job, path: Path) -> Duties:
