@@ -4,7 +4,6 @@ import asyncio
 import copy
 import pickle
 import random
-import re
 import sys
 import threading
 import time
@@ -29,13 +28,14 @@ from nbtune.engine import Engine, Run, Snapshot, SweepStatus
 from nbtune.engine import replay as replay_history
 from nbtune.exceptions import (
     SpaceError,
-    SpecError,
     StoreError,
     SweepError,
     TrialError,
 )
+from nbtune.naming import free_name
 from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
 from nbtune.objective.cargo import Cargo
+from nbtune.portable import check_state, restore, state_of
 from nbtune.replay import Replay, curves_of, replay
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
@@ -178,7 +178,7 @@ class Sweep(Results):
             source=objective.source,
         )
         self._definition.check()
-        self._name = self._choose_name(name, objective.name, replace=replace)
+        self._name = free_name(self._store, name, default=objective.name, replace=replace)
         self._replace = replace
         self._row: SweepRow | None = None
         self._queued: list[Params] = []
@@ -212,29 +212,6 @@ class Sweep(Results):
         sweep._replace = False
         sweep._init_runtime()
         return sweep
-
-    # --- checks
-
-    def _choose_name(self, name: str | None, default: str, *, replace: bool) -> str:
-        if name is None:
-            base = name = re.sub(r"\W+", "_", default).strip("_") or "sweep"
-            taken, number = set(self._store.names()), 2
-            while name in taken:
-                name, number = f"{base}-{number}", number + 1
-            return name
-        if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
-            raise SpecError(
-                f"name={name!r}: use letters, digits, '_' and '-', as in 'digits-2'", "name"
-            )
-        row = self._store.find(name)
-        if row is not None and not replace:
-            count = sum(self._store.counts().get(name, {}).values())
-            raise SweepError(
-                f"a sweep {name!r} exists already ({count} trials, {row.status}). Go on with "
-                f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another "
-                "name."
-            )
-        return name
 
     # --- running
 
@@ -297,6 +274,11 @@ class Sweep(Results):
             cargo.take_up(Payload(self._store.payload(self._name)).packs())
             self._cargo = cargo
         return self._cargo
+
+    @property
+    def _places(self) -> tuple[Path, ...]:
+        """The folders where the payload's large buffers lie."""
+        return (self._store.data,) if self._cargo is None else self._cargo.places
 
     def _launch(self, history: list[tuple[Trial, str]]) -> None:
         row, definition = self._row, self._definition
@@ -598,6 +580,62 @@ class Sweep(Results):
         if self._row is not None:
             self._row = self._store.sweep(self._name)
         return stored_snapshot(self._store, self._name, self._row, self._definition)
+
+    # --- elsewhere
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that goes on from this sweep elsewhere, as plain values and bytes.
+
+        The definition, the objective with its data, every trial with its reports, and the
+        checkpoints of trials that have not ended; not what trials printed. `from_state_dict` takes
+        it, also from a file: ``pickle.dump(sweep.state_dict(), file)``.
+
+        Raises
+        ------
+        SweepError
+            When the sweep has not been started.
+        """
+        if self._row is None:
+            raise SweepError(f"sweep {self._name!r} has not been started: there is nothing to save")
+        payload = Payload(self._store.payload(self._name), self._places)
+        return state_of(self._store, self._store.sweep(self._name), payload)
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        store: Path | str | None = None,
+        replace: bool = False,
+    ) -> "Sweep":
+        """Put a sweep that `state_dict` returned into a store; ``resume()`` goes on with it.
+
+        It holds pickled code: take it only from where you would run code.
+
+        Parameters
+        ----------
+        state : dict
+        name : str, optional
+            By default the name that it had.
+        store : path, optional
+            The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
+        replace : bool, default False
+            Delete a stored sweep of this name first.
+
+        Raises
+        ------
+        SpecError
+            When `state` is something else.
+        SweepError
+            When the store has a sweep of that name.
+        """
+        home = Store(store)
+        check_state(state)
+        chosen = free_name(home, name or state["name"], default="", replace=replace)
+        if replace and home.find(chosen) is not None:
+            home.delete(chosen)
+        return cls.stored(home, restore(state, home, chosen))
 
     # --- what follows
 

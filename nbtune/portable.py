@@ -1,0 +1,150 @@
+"""A stored sweep as plain values that any file format can hold, and back into a store.
+
+The values are dicts, lists, text, numbers, None and bytes: ``pickle`` and ``joblib`` save them, JSON
+needs the bytes as text.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nbtune.exceptions import SpecError
+from nbtune.objective import Payload
+from nbtune.store import Batch, Store, SweepRow, TrialRow
+from nbtune.trial import Failure, Goal, Report, Status, Trial
+
+__all__ = ["check_state", "restore", "state_of"]
+
+FORMAT = 1
+
+
+def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
+    """Return all that goes on from a stored sweep elsewhere; trials' logs stay behind."""
+    trials = [
+        {
+            "number": trial.number,
+            "params": params,
+            "origin": origin,
+            "status": trial.status.value,
+            "reason": trial.reason,
+            "started": trial.started,
+            "ended": trial.ended,
+            "slot": trial.slot,
+            "failure": _plain(trial.failure),
+            "reports": [[each.step, each.time, dict(each.metrics)] for each in trial.reports],
+        }
+        for trial, params, origin in store.trials(row)
+    ]
+    unended = [each["number"] for each in trials if not Status(each["status"]).ended]
+    return {
+        "format": FORMAT,
+        "name": row.name,
+        "status": row.status,
+        "reason": row.reason,
+        "goal": asdict(row.goal),
+        "step_name": row.step_name,
+        "plan": row.plan,
+        "source": row.source,
+        "seed": row.seed,
+        "elapsed": row.elapsed,
+        "failure": _plain(row.failure),
+        "definition": row.definition,
+        "objective": _whole(payload),
+        "trials": trials,
+        "checkpoints": _checkpoints(store.folder(row.name), unended),
+    }
+
+
+def _plain(failure: Failure | None) -> dict[str, str] | None:
+    return asdict(failure) if failure else None
+
+
+def _whole(payload: Payload) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="nbtune-") as folder:
+        path = Path(folder) / "objective"
+        payload.gather(path)
+        return path.read_bytes()
+
+
+def _checkpoints(folder: Path, numbers: list[int]) -> dict[str, bytes]:
+    """Return the files of the checkpoints of some trials, by their place in the sweep's folder."""
+    paths = [
+        path
+        for number in numbers
+        for path in (folder / str(number) / "checkpoints").rglob("*")
+        if path.is_file()
+    ]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def check_state(state: object) -> None:
+    """Raise a SpecError unless `state` is what `state_of` returns."""
+    if not isinstance(state, Mapping) or state.get("format") != FORMAT:
+        kind = type(state).__name__
+        raise SpecError(
+            f"from_state_dict: got a {kind} that sweep.state_dict() of this nbtune did not "
+            "return. Give it what state_dict() returned, unchanged",
+            "state",
+        )
+
+
+def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
+    """Put a sweep that `state_of` returned into a store that has none of that name."""
+    row = store.create(
+        name,
+        goal=Goal(**state["goal"]),
+        step_name=state["step_name"],
+        plan=state["plan"],
+        source=state["source"],
+        seed=state["seed"],
+        definition=state["definition"],
+    )
+    folder = store.folder(name)
+    _write(store.payload(name), state["objective"])
+    for place, content in state["checkpoints"].items():
+        _write(folder / place, content)
+    batch = Batch(
+        trials=[_trial_row(each) for each in state["trials"]],
+        reports=[
+            (each["number"], Report(step, metrics, time))
+            for each in state["trials"]
+            for step, time, metrics in each["reports"]
+        ],
+        status=state["status"],
+        reason=state["reason"],
+        elapsed=state["elapsed"],
+        failure=_failure(state["failure"]),
+    )
+    with closing(store.connect()) as connection:
+        store.write(connection, row.id, batch)
+    return store.sweep(name)
+
+
+def _failure(plain: dict[str, str] | None) -> Failure | None:
+    return Failure(**plain) if plain else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+
+
+def _trial_row(plain: Mapping[str, Any]) -> TrialRow:
+    trial = Trial(
+        number=plain["number"],
+        params={},
+        status=Status(plain["status"]),
+        reason=plain["reason"],
+        reports_so_far=[],
+        count=0,
+        started=plain["started"],
+        ended=plain["ended"],
+        slot=plain["slot"],
+        failure=_failure(plain["failure"]),
+        dir=None,
+    )
+    return TrialRow(trial=trial, params=plain["params"], origin=plain["origin"])
