@@ -1,7 +1,7 @@
 """A stored sweep as plain values that any file format can hold, and back into a store.
 
-The values are dicts, lists, text, numbers, None and bytes: ``pickle`` and ``joblib`` save them, JSON
-needs the bytes as text.
+The values are dicts, lists, text, numbers, None and bytes: ``pickle`` and ``joblib`` save them, and
+JSON does with the bytes as text.
 """
 
 import tempfile
