@@ -1,20 +1,20 @@
 """What a sweep is made of, checked: the part of it that is stored."""
 
 import copy
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from nbtune.engine import Budget
 from nbtune.exceptions import SpecError
 from nbtune.schedulers import Scheduler
-from nbtune.searchers import Searcher
+from nbtune.searchers import Searcher, searcher_for
 from nbtune.space import Space
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal
 from nbtune.workers import Local, Workers
 from nbtune.workers.dask.cluster import is_cluster
 
-__all__ = ["Definition", "budget_of", "goal_of", "identifier", "rules_of", "seed_of", "workers_of"]
+__all__ = ["Definition", "budget_of", "goals_of", "identifier", "rules_of", "seed_of", "workers_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Definition:
     """
 
     space: Space
-    goal: Goal
+    goals: tuple[Goal, ...]
     searcher: Searcher
     scheduler: Scheduler
     workers: Workers
@@ -37,6 +37,11 @@ class Definition:
     objective_name: str
     source: str
 
+    def __setstate__(self, state: list[Any]) -> None:
+        for item, value in zip(fields(self), state, strict=False):
+            # Sweeps that were stored before there could be several goals have one in this place.
+            object.__setattr__(self, item.name, (value,) if isinstance(value, Goal) else value)
+
     @property
     def plan(self) -> str:
         """One quiet line: who searches, who schedules, where it runs."""
@@ -46,6 +51,7 @@ class Definition:
     def setup_parts(self) -> tuple[Searcher, Scheduler]:
         """Return copies of searcher and scheduler, set up and ready to use."""
         searcher, scheduler = copy.deepcopy((self.searcher, self.scheduler))
+        searcher = searcher_for(self.goals, searcher)
         searcher.setup(self.space, seed=self.seed)
         scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
         return searcher, scheduler
@@ -54,7 +60,7 @@ class Definition:
         """Return copies of the rules that end the sweep, set up and ready to use."""
         rules = copy.deepcopy(self.stop_when)
         for rule in rules:
-            rule.setup([self.goal], trials=self.budget.trials)
+            rule.setup(self.goals, trials=self.budget.trials)
         return rules
 
     def check(self) -> None:
@@ -69,20 +75,40 @@ class Definition:
             )
 
 
-def goal_of(maximize: object, minimize: object) -> Goal:
-    """Return the goal that exactly one of the two names."""
-    if (maximize is None) == (minimize is None):
-        given = "both" if maximize is not None else "neither"
+def goals_of(maximize: object, minimize: object) -> tuple[Goal, ...]:
+    """Return the goals that the names stand for: first what is maximised, in the order given."""
+    given: dict[Literal["maximize", "minimize"], object]
+    given = {"maximize": maximize, "minimize": minimize}
+    goals = [
+        Goal(metric=metric, direction=direction)
+        for direction, value in given.items()
+        for metric in _metrics(value, direction)
+    ]
+    metrics = [goal.metric for goal in goals]
+    if not goals:
         raise SpecError(
-            f"give maximize= or minimize=, exactly one metric's name; got {given}", "maximize"
+            "give maximize= or minimize=, a metric's name or a list of names; got neither",
+            "maximize",
         )
-    metric = maximize if maximize is not None else minimize
-    if not isinstance(metric, str) or not metric:
+    if twice := [metric for metric in metrics if metrics.count(metric) > 1]:
         raise SpecError(
-            f"the metric to optimise is one name, for instance 'accuracy'; got {metric!r}",
+            f"{twice[0]!r} is named twice in maximize={maximize!r}, minimize={minimize!r}; each "
+            "metric is one objective, in one direction",
             "maximize" if maximize is not None else "minimize",
         )
-    return Goal(metric=metric, direction="maximize" if maximize is not None else "minimize")
+    return tuple(goals)
+
+
+def _metrics(value: object, argument: str) -> list[str]:
+    names = [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+    metrics = [name for name in names if isinstance(name, str) and name]
+    if len(metrics) < len(names) or (value is not None and not names):
+        raise SpecError(
+            f"{argument}={value!r}: give a metric's name, for instance 'accuracy', or for several "
+            "objectives a list of names",
+            argument,
+        )
+    return metrics
 
 
 def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:

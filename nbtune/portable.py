@@ -44,7 +44,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
         "name": row.name,
         "status": row.status,
         "reason": row.reason,
-        "goal": asdict(row.goal),
+        "goals": [asdict(goal) for goal in row.goals],
         "step_name": row.step_name,
         "plan": row.plan,
         "source": row.source,
@@ -95,7 +95,7 @@ def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
     """Put a sweep that `state_of` returned into a store that has none of that name."""
     row = store.create(
         name,
-        goal=Goal(**state["goal"]),
+        goals=[Goal(**goal) for goal in state["goals"]],
         step_name=state["step_name"],
         plan=state["plan"],
         source=state["source"],

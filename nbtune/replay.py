@@ -9,6 +9,7 @@ from pathlib import Path
 from nbtune.context import report
 from nbtune.engine import Budget, Engine, Snapshot
 from nbtune.exceptions import SweepError
+from nbtune.results import best_value
 from nbtune.schedulers import Scheduler
 from nbtune.searchers import Points
 from nbtune.space import Int, Space
@@ -38,14 +39,15 @@ class Replay:
     """What a replay came to; ``snapshot`` is its sweep, trial n of it is the n-th curve.
 
     ``seconds`` is the virtual time that it took, ``steps`` what its trials reported in all, and
-    ``best`` the best value that it found, None when it found none.
+    ``best`` the best value that it found, None when it found none; with several objectives the
+    values on its front.
     """
 
     scheduler: str
     slots: int
     seconds: float
     steps: int
-    best: float | None
+    best: float | list[dict[str, float]] | None
     snapshot: Snapshot = field(repr=False)
 
 
@@ -72,7 +74,7 @@ def curves_of(trials: Iterable[Trial]) -> list[Curve]:
 def replay(
     curves: Sequence[Curve],
     *,
-    goal: Goal,
+    goals: Sequence[Goal],
     scheduler: Scheduler,
     slots: int,
     step_name: str = "epoch",
@@ -84,8 +86,8 @@ def replay(
     ----------
     curves : sequence of Curve
         At least one.
-    goal : Goal
-        What the scheduler compares.
+    goals : sequence of Goal
+        What is optimised; the scheduler compares the first.
     scheduler : Scheduler
         Not set up yet.
     slots : int >= 1
@@ -114,7 +116,7 @@ def replay(
         store = Store(folder)
         row = store.create(
             "replay",
-            goal=goal,
+            goals=goals,
             step_name=step_name,
             plan=repr(scheduler),
             source="",
@@ -128,12 +130,12 @@ def replay(
                 call=again,
                 payload=None,
                 step_name=step_name,
-                result_metric=goal.metric,
+                result_metric=goals[0].metric,
                 folder=Path(folder) / "replay",
                 seed=seed,
             ),
             space=space,
-            goal=goal,
+            goals=goals,
             searcher=searcher,
             scheduler=scheduler,
             workers=Simulated(slots, seconds=elapsed.of),
@@ -147,7 +149,7 @@ def replay(
         slots=slots,
         seconds=snapshot.elapsed,
         steps=sum(trial.steps for trial in snapshot.trials),
-        best=snapshot.best.value(goal.metric) if snapshot.best else None,
+        best=best_value(snapshot),
         snapshot=snapshot,
     )
 

@@ -2,18 +2,21 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nbtune.engine import Snapshot, SweepStatus
-from nbtune.exceptions import SweepError
+from nbtune.exceptions import SpecError, SweepError
+from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
 from nbtune.space import Space
-from nbtune.trial import Goal, Params, Status, Trial
+from nbtune.trial import Goal, Status, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "ranked", "reports_frame", "trials_frame"]
+__all__ = ["Results", "best_value", "reports_frame", "trials_frame", "value_of"]
 
 
 def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
@@ -80,19 +83,29 @@ def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
     return frame.astype({"trial": "int64", "step": "int64"})
 
 
-def ranked(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
-    """Return the trials that have a value, best first, the earlier of equals first.
+def value_of(trial: Trial, goals: Sequence[Goal]) -> Any:
+    """Return the trial's last value; with several goals a dict of them by metric."""
+    values = {goal.metric: trial.value(goal.metric) for goal in goals}
+    known = {metric: math.nan if value is None else value for metric, value in values.items()}
+    return known if len(goals) > 1 else known[goals[0].metric]
 
-    NaN ranks last; failed trials and those without the metric are left out.
-    """
-    scored = [
-        (score, trial)
-        for trial in trials
-        if trial.status is not Status.FAILED
-        and (score := goal.score(trial.value(goal.metric))) is not None
-    ]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].number))
-    return [trial for _, trial in scored]
+
+def best_value(snapshot: Snapshot) -> Any:
+    """Return the value of the best trial, or None; with several goals those of the front."""
+    values = [value_of(trial, snapshot.goals) for trial in snapshot.front]
+    return values if len(snapshot.goals) > 1 else next(iter(values), None)
+
+
+def _reference_scores(reference: Mapping[str, float], goals: Sequence[Goal]) -> Scores:
+    metrics = [goal.metric for goal in goals]
+    scores = scores_of(goals, reference.get) if set(reference) == set(metrics) else None
+    if scores is None or -math.inf in scores:
+        example = ", ".join(f"{metric!r}: ..." for metric in metrics)
+        raise SpecError(
+            f"reference={dict(reference)!r}: give a finite value of each objective, {{{example}}}",
+            "reference",
+        )
+    return scores
 
 
 class Results(ABC):
@@ -110,8 +123,13 @@ class Results(ABC):
 
     @property
     @abstractmethod
+    def goals(self) -> tuple[Goal, ...]:
+        """Each objective, its metric and its direction; first what is maximised."""
+
+    @property
     def goal(self) -> Goal:
-        """The metric and its direction."""
+        """The metric and its direction; of several objectives the first."""
+        return self.goals[0]
 
     @abstractmethod
     def snapshot(self) -> Snapshot:
@@ -138,44 +156,96 @@ class Results(ABC):
         return [trial for trial in self.snapshot().trials if trial.status is Status.RUNNING]
 
     @property
-    def best(self) -> Trial | None:
-        """The trial with the best last value so far, None before any."""
-        return self.snapshot().best
+    def best(self) -> Any:
+        """The trial with the best last value so far, a `Trial`; None before any.
+
+        With several objectives the list of trials on the Pareto front, best in the first objective
+        first: those than which no other is at least as good in all and better in one. Trials that
+        are equal in all are all on it; one with a NaN is not.
+        """
+        front = list(self.snapshot().front)
+        return front if len(self.goals) > 1 else next(iter(front), None)
 
     @property
-    def best_params(self) -> Params:
-        """The params of the best trial.
+    def best_params(self) -> Any:
+        """The params of the best trial; with several objectives a list of them, as in `best`.
 
         Raises
         ------
         SweepError
-            While no trial has reported the metric.
+            While no trial has reported the metric, where there is but one objective.
         """
-        return dict(self._best().params)
+        return self._of_best(lambda trial: dict(trial.params))
 
     @property
-    def best_value(self) -> float:
-        """The best trial's last value of the metric, in its own unit."""
-        value = self._best().value(self.goal.metric)
-        return float("nan") if value is None else value
+    def best_value(self) -> Any:
+        """The best trial's last value of the metric, in its own unit.
+
+        With several objectives a list of dicts, metric to value, as in `best`.
+        """
+        return self._of_best(lambda trial: value_of(trial, self.goals))
+
+    def _of_best(self, ask: Callable[[Trial], Any]) -> Any:
+        if len(self.goals) > 1:
+            return [ask(trial) for trial in self.best]
+        return ask(self._best())
 
     def _best(self) -> Trial:
+        """Return the one best trial."""
         best = self.best
+        if isinstance(best, list):
+            raise SweepError(
+                f"sweep {self.name!r} has {len(self.goals)} objectives, so there is no one best "
+                f"trial but a front of {len(best)}: give params, for instance "
+                f"params={self.name}.best[0].params, or those of {self.name}.trial(number)."
+            )
         if best is None:
             raise SweepError(
                 f"sweep {self.name!r} has no best trial yet: none has reported "
                 f"{self.goal.metric!r}."
             )
-        return best
+        return best  # type: ignore[no-any-return]
 
     def top(self, k: int = 10, *, only_completed: bool = False) -> list[Trial]:
-        """Return the `k` best trials, best first."""
+        """Return the `k` best trials, best first.
+
+        With several objectives by non-dominated sorting: front by front, and in each the trials
+        first that stand farthest from their neighbours (`nbtune.pareto.nsga_order`).
+        """
         trials = [
             trial
             for trial in self.snapshot().trials
             if not only_completed or trial.status is Status.COMPLETED
         ]
-        return ranked(trials, self.goal)[:k]
+        return ranked(trials, self.goals)[:k]
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
+        """Return how much the trials dominate: the volume between the front and `reference`.
+
+        It grows as the front moves out or fills up, so that of two sweeps with the same reference
+        the one with more has the better front.
+
+        Parameters
+        ----------
+        reference : dict of str to float, optional
+            A value of each objective, in its own unit, that any good trial is better than. By
+            default the worst that this sweep has seen of each, which no other sweep shares.
+
+        Returns
+        -------
+        float
+            In the product of the objectives' units; 0 before any trial.
+
+        Raises
+        ------
+        SpecError
+            When `reference` does not name each objective, with a finite number.
+        """
+        _, scores = scores_table(self.snapshot().trials, self.goals)
+        scores = scores[np.isfinite(scores).all(axis=1)]
+        if reference is not None:
+            return hypervolume(scores, _reference_scores(reference, self.goals))
+        return hypervolume(scores, scores.min(axis=0)) if len(scores) else 0.0
 
     def trial(self, number: int) -> Trial:
         """Return one trial with its reports, log and failure."""

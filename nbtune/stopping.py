@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from nbtune.exceptions import SpecError
+from nbtune.pareto import Scores, scores_of
 from nbtune.trial import Goal, Status, Trial
 
 __all__ = ["FailureRate", "MetricThreshold", "Plateau", "StopRule"]
@@ -170,8 +171,9 @@ class Plateau(StopRule):
     """End the sweep when its best value has not improved for some trials, or for some time.
 
     Counting begins with the first value. A report improves when it is better than the best so
-    far by more than `min_delta`; of several goals, any one counts. Trials that failed, and those
-    that brought an improvement themselves, are not counted.
+    far by more than `min_delta`. With several goals it improves when it enters the front of all
+    that was reported: when no trial has come within `min_delta` of it in all of them. Trials that
+    failed, and those that brought an improvement themselves, are not counted.
 
     Parameters
     ----------
@@ -217,15 +219,17 @@ class Plateau(StopRule):
     def setup(self, goals: Sequence[Goal], *, trials: int | None = None) -> None:
         """Take what is optimised."""
         super().setup(goals, trials=trials)
-        self._best: dict[str, float] = {}  # the best score, by metric
+        self._front: list[Scores] = []  # of all that was reported; with one goal the best
+        self._last: dict[int, dict[str, float]] = {}  # the last values of trials that still run
         self._since: float | None = None  # when it improved last; None before the first value
         self._improvers: set[int] = set()  # trials that brought an improvement and still run
         self._idle = 0  # trials in a row that brought none
 
     def reported(self, number: int, metrics: Mapping[str, float], now: float) -> str:
         """Take in a report: an improvement starts the count anew."""
-        improved = [self._improves(goal, metrics) for goal in self.goals]
-        if any(improved):
+        last = self._last.setdefault(number, {})
+        last.update(metrics)
+        if self._improves(scores_of(self.goals, last.get)):
             self._since = now
             self._idle = 0
             self._improvers.add(number)
@@ -234,6 +238,7 @@ class Plateau(StopRule):
 
     def ended(self, trial: Trial, now: float) -> str:
         """Return the reason when this was one trial too many without an improvement."""
+        self._last.pop(trial.number, None)
         if trial.number in self._improvers:
             self._improvers.discard(trial.number)
         elif trial.status is not Status.FAILED and self._since is not None:
@@ -255,18 +260,23 @@ class Plateau(StopRule):
             return None
         return self._since + self.seconds
 
-    def _improves(self, goal: Goal, metrics: Mapping[str, float]) -> bool:
-        score = goal.score(metrics.get(goal.metric))
-        if score is None or score == -math.inf:
+    def _improves(self, scores: Scores | None) -> bool:
+        """Whether these scores enter the front, by more than `min_delta` in one goal at least."""
+        if scores is None or -math.inf in scores:
             return False
-        best = self._best.get(goal.metric)
-        if best is not None and score <= best + self.min_delta:
+        if any(_reaches(other, scores, self.min_delta) for other in self._front):
             return False
-        self._best[goal.metric] = score
+        self._front = [other for other in self._front if not _reaches(scores, other, 0.0)]
+        self._front.append(scores)
         return True
 
     def _names(self) -> str:
         return " or ".join(goal.metric for goal in self.goals)
+
+
+def _reaches(one: Scores, other: Scores, margin: float) -> bool:
+    """Whether `one` is at least as good as `other` in all, give or take `margin`."""
+    return all(a + margin >= b for a, b in zip(one, other, strict=True))
 
 
 def _finite(call: str, value: object) -> float:

@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,6 +67,13 @@ MIGRATIONS = (
         PRIMARY KEY (sweep, trial, step, metric)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE sweeps ADD COLUMN goals TEXT NOT NULL DEFAULT '[]';
+    UPDATE sweeps SET goals =
+        json_array(json_object('metric', metric, 'direction', direction));
+    ALTER TABLE sweeps DROP COLUMN metric;
+    ALTER TABLE sweeps DROP COLUMN direction;
+    """,
 )
 
 
@@ -83,7 +90,7 @@ class SweepRow:
     name: str
     status: str
     reason: str
-    goal: Goal
+    goals: tuple[Goal, ...]
     step_name: str
     plan: str
     source: str
@@ -355,7 +362,7 @@ class Store:
         self,
         name: str,
         *,
-        goal: Goal,
+        goals: Sequence[Goal],
         step_name: str,
         plan: str,
         source: str,
@@ -369,13 +376,14 @@ class Store:
         SweepError
             When the name is taken.
         """
-        values = (name, goal.metric, goal.direction, step_name, plan, source, seed, definition)
+        goals_text = json.dumps([asdict(goal) for goal in goals])
+        values = (name, goals_text, step_name, plan, source, seed, definition, time.time())
         with closing(self.connect()) as connection:
             try:
                 connection.execute(
-                    "INSERT INTO sweeps (name, status, metric, direction, step_name, plan, source, "
-                    "seed, definition, created) VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values, time.time()),
+                    "INSERT INTO sweeps (name, status, goals, step_name, plan, source, seed, "
+                    "definition, created) VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?)",
+                    values,
                 )
             except sqlite3.IntegrityError:
                 raise SweepError(f"a sweep {name!r} exists already in {self.path}") from None
@@ -461,29 +469,28 @@ class Store:
 
 
 _SWEEPS = (
-    "SELECT id, name, status, reason, metric, direction, step_name, plan, source, seed, created, "
-    "elapsed, failure, definition FROM sweeps"
+    "SELECT id, name, status, reason, goals, step_name, plan, source, seed, created, elapsed, "
+    "failure, definition FROM sweeps"
 )
 
 
 def _sweep_row(row: tuple[Any, ...]) -> SweepRow:
-    (id_, name, status, reason, metric, direction, step_name, plan, source, seed, created) = row[
-        :11
-    ]
+    id_, name, status, reason, goals, step_name, plan, source, seed, created, elapsed = row[:11]
+    failure, definition = row[11:]
     return SweepRow(
         id=id_,
         name=name,
         status=status,
         reason=reason,
-        goal=Goal(metric=metric, direction=direction),
+        goals=tuple(Goal(**goal) for goal in json.loads(goals)),
         step_name=step_name,
         plan=plan,
         source=source,
         seed=seed,
         created=created,
-        elapsed=row[11],
-        failure=_failure(row[12]),
-        definition=row[13],
+        elapsed=elapsed,
+        failure=_failure(failure),
+        definition=definition,
     )
 
 

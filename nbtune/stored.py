@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from nbtune.definition import Definition
 from nbtune.engine import Snapshot, SweepStatus
-from nbtune.results import ranked
+from nbtune.pareto import front
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Trial
 
@@ -36,16 +36,15 @@ def stored_snapshot(
     if row is not None:
         trials = tuple(trial for trial, _ in stored_history(store, row, definition))
         status, reason = stored_status(row, owned=store.owned(name))
-    best = ranked(trials, definition.goal)[:1]
     return Snapshot(
         name=name,
         status=status,
         reason=reason,
-        goal=definition.goal,
+        goals=definition.goals,
         step_name=definition.step,
         space=definition.space,
         trials=trials,
-        best=best[0] if best else None,
+        front=tuple(front(trials, definition.goals)),
         elapsed=row.elapsed if row else 0.0,
         remaining=None,
         trial_limit=definition.budget.trials,

@@ -18,7 +18,7 @@ from nbtune.callbacks import Every
 from nbtune.definition import (
     Definition,
     budget_of,
-    goal_of,
+    goals_of,
     identifier,
     rules_of,
     seed_of,
@@ -79,8 +79,10 @@ class Sweep(Results):
         command line.
     space : Space or dict, optional
         Domains by parameter name, added to the annotations; a command's whole space.
-    maximize, minimize : str
-        The metric's name; exactly one of the two.
+    maximize, minimize : str or list of str
+        The metric's name; one of the two. With several names in all there are several objectives:
+        `best` is then the Pareto front, and searchers look along it. Schedulers compare the first,
+        maximised ones before minimised ones.
     searcher : str or Searcher, default "bayes"
         Says which params come next.
     scheduler : str or Scheduler, default "fifo"
@@ -130,8 +132,8 @@ class Sweep(Results):
         objective: Callable[..., Any] | Command | Objective,
         space: Space | Mapping[str, Any] | None = None,
         *,
-        maximize: str | None = None,
-        minimize: str | None = None,
+        maximize: str | Sequence[str] | None = None,
+        minimize: str | Sequence[str] | None = None,
         searcher: str | Searcher = "bayes",
         scheduler: str | Scheduler = "fifo",
         step: str = "epoch",
@@ -157,7 +159,7 @@ class Sweep(Results):
         self._call: Callable[[Params], Any] | None = objective.call
         self._definition = Definition(
             space=objective.space,
-            goal=goal_of(maximize, minimize),
+            goals=goals_of(maximize, minimize),
             searcher=build_searcher(searcher),
             scheduler=build_scheduler(scheduler),
             workers=workers_of(workers, cpus=cpus, gpus=gpus),
@@ -245,7 +247,7 @@ class Sweep(Results):
         definition = self._definition
         row = self._store.create(
             self._name,
-            goal=definition.goal,
+            goals=definition.goals,
             step_name=definition.step,
             plan=definition.plan,
             source=definition.source,
@@ -295,7 +297,7 @@ class Sweep(Results):
                 row=row,
                 job=self._job(),
                 space=definition.space,
-                goal=definition.goal,
+                goals=definition.goals,
                 searcher=searcher,
                 scheduler=scheduler,
                 workers=copy.deepcopy(definition.workers),
@@ -322,7 +324,7 @@ class Sweep(Results):
             call=self._objective_call(),
             payload=self._store.payload(self._name),
             step_name=self._definition.step,
-            result_metric=self._definition.goal.metric,
+            result_metric=self.goal.metric,
             folder=self.path,
             seed=self._definition.seed,
             data=self._shipped().places,
@@ -558,9 +560,9 @@ class Sweep(Results):
         return self._definition.source
 
     @property
-    def goal(self) -> Goal:
-        """The metric and its direction."""
-        return self._definition.goal
+    def goals(self) -> tuple[Goal, ...]:
+        """Each objective, its metric and its direction; first what is maximised."""
+        return self._definition.goals
 
     def snapshot(self) -> Snapshot:
         """Return the sweep as it stands, immutable and cheap; what views read."""
@@ -682,19 +684,34 @@ class Sweep(Results):
         Parameters
         ----------
         params : dict, optional
-            By default the best; those left out take their defaults.
+            By default the best, of which there must be one: with several objectives say which, as
+            in ``sweep.rerun(sweep.best[0].params)``. Those left out take their defaults.
 
         Returns
         -------
         object
             What the objective returns.
         """
-        chosen = self.best_params if params is None else {**self.space.defaults, **params}
-        return self._objective_call()(self.space.validate(chosen))
+        return self._objective_call()(self._chosen(params))
 
-    def apply(self, namespace: dict[str, Any] | None = None) -> Params:
-        """Put the best params into the notebook's namespace, or `namespace`; return them."""
-        params = self.best_params
+    def _chosen(self, params: Params | None) -> Params:
+        """Return these params, checked and completed, or those of the one best trial."""
+        chosen = self._best().params if params is None else {**self.space.defaults, **params}
+        return self.space.validate(chosen)
+
+    def apply(
+        self, namespace: dict[str, Any] | None = None, *, params: Params | None = None
+    ) -> Params:
+        """Put the best params into the notebook's namespace, or `namespace`; return them.
+
+        Parameters
+        ----------
+        namespace : dict, optional
+        params : dict, optional
+            Others than the best. With several objectives they must be given, as in
+            ``sweep.apply(params=sweep.best[0].params)``; those left out take their defaults.
+        """
+        params = self._chosen(params)
         if namespace is None:
             shell = _shell()
             if shell is None:
@@ -727,7 +744,7 @@ class Sweep(Results):
         definition = self._definition
         return replay(
             curves_of(self.snapshot().trials),
-            goal=definition.goal,
+            goals=definition.goals,
             scheduler=copy.deepcopy(build_scheduler(scheduler)),
             slots=definition.workers.slots if workers is None else workers,
             step_name=definition.step,
@@ -742,7 +759,7 @@ class Sweep(Results):
 
     @property
     def plot(self) -> Any:
-        """Plotly figures: ``sweep.plot.curves()``, ``sweep.plot.parallel()``."""
+        """Plotly figures: ``sweep.plot.curves()``, ``.parallel()``, ``.pareto()``."""
         from nbtune.plots import Plots  # noqa: PLC0415 - plotly is heavy
 
         return Plots(self.snapshot)
@@ -751,11 +768,16 @@ class Sweep(Results):
         snapshot = self.snapshot()
         limit = f" of {snapshot.trial_limit}" if snapshot.trial_limit else ""
         ended = sum(trial.status.ended for trial in snapshot.trials)
-        best = ""
-        if snapshot.best is not None:
-            value = snapshot.best.value(self.goal.metric)
-            best = f", best {self.goal.metric} {value:.4g} in trial {snapshot.best.number}"
-        return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{best}>"
+        return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{_found(snapshot)}>"
+
+
+def _found(snapshot: Snapshot) -> str:
+    if len(snapshot.goals) > 1:
+        return f", {len(snapshot.front)} on the Pareto front"
+    best, metric = snapshot.best, snapshot.goal.metric
+    return (
+        "" if best is None else f", best {metric} {best.value(metric):.4g} in trial {best.number}"
+    )
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbtune.engine import Snapshot, SweepStatus
+from nbtune.pareto import front
 from nbtune.space import Choice, Int, Real, Space
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
@@ -56,18 +57,16 @@ def curve(number: int, steps: int) -> list[float]:
 
 def snapshot(*trials: Trial, **fields: Any) -> Snapshot:
     """A running sweep of these trials that maximises accuracy, its best found among them."""
-    goal = fields.get("goal", Goal(metric="accuracy", direction="maximize"))
-    scored = [t for t in trials if t.value(goal.metric) is not None and t.failure is None]
-    best = max(scored, key=lambda t: goal.score(t.value(goal.metric)), default=None)
+    goals = fields.get("goals", (Goal(metric="accuracy", direction="maximize"),))
     given: dict[str, Any] = {
         "name": "digits",
         "status": SweepStatus.RUNNING,
         "reason": "",
-        "goal": goal,
+        "goals": goals,
         "step_name": "epoch",
         "space": SPACE,
         "trials": trials,
-        "best": best,
+        "front": tuple(front(trials, goals)),
         "elapsed": 41.0,
         "remaining": 22.0,
         "trial_limit": 60,

@@ -20,7 +20,7 @@ def store(tmp_path):
 def row(store):
     return store.create(
         "digits",
-        goal=Goal(metric="loss", direction="minimize"),
+        goals=[Goal(metric="loss", direction="minimize")],
         step_name="epoch",
         plan="",
         source="",

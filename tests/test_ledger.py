@@ -12,7 +12,7 @@ DOWN = Goal(metric="accuracy", direction="minimize")
 
 
 def ledger(goal=UP, **limits):
-    return Ledger(goal, Budget(**limits))
+    return Ledger((goal,), Budget(**limits))
 
 
 def run(books, *values, status=Status.COMPLETED, start=0.0, end=1.0):

@@ -89,7 +89,7 @@ def test_the_range_leaves_out_the_garbage_of_the_first_epoch():
 def test_the_range_of_a_loss_keeps_its_low_end():
     trials = [made(n, [100.0 / (s + n + 1) for s in range(27)]) for n in range(10)]
 
-    scene = scene_of(snapshot(*trials, goal=LOSS))
+    scene = scene_of(snapshot(*trials, goals=(LOSS,)))
 
     assert scene.y_range[0] <= 100.0 / 36
 
@@ -97,7 +97,7 @@ def test_the_range_of_a_loss_keeps_its_low_end():
 def test_a_loss_that_falls_by_orders_of_magnitude_is_drawn_on_a_log_axis():
     trials = [made(n, [10.0**-s for s in range(9)]) for n in range(5)]
 
-    scene = scene_of(snapshot(*trials, goal=LOSS))
+    scene = scene_of(snapshot(*trials, goals=(LOSS,)))
 
     assert scene.y_log
     assert scene.y_range[0] <= -8
@@ -110,7 +110,7 @@ def test_values_that_are_not_finite_are_gaps():
 
 
 def test_nothing_but_nan_draws_without_a_warning():
-    figure = overview.figure(snapshot(made(0, [math.nan, math.nan]), best=None))
+    figure = overview.figure(snapshot(made(0, [math.nan, math.nan])))
 
     assert figure.data
 
@@ -139,7 +139,7 @@ def test_before_the_first_report_a_line_says_what_will_appear():
 
 
 def test_a_metric_that_nobody_reports_is_named_with_what_is_reported_instead():
-    scene = scene_of(snapshot(made(0, [0.1], Status.RUNNING, metric="acc"), best=None))
+    scene = scene_of(snapshot(made(0, [0.1], Status.RUNNING, metric="acc")))
 
     assert scene.message == "No trial has reported accuracy yet; reported so far: acc"
 
@@ -255,7 +255,7 @@ def test_failed_trials_and_those_without_a_value_have_no_line():
 @pytest.mark.parametrize(("direction", "strongest"), [("maximize", 2), ("minimize", 0)])
 def test_the_best_in_the_direction_optimised_is_the_strongest(direction, strongest):
     goal = Goal(metric="accuracy", direction=direction)
-    of = snapshot(made(0, [0.1]), made(1, [0.2]), made(2, [0.3]), goal=goal)
+    of = snapshot(made(0, [0.1]), made(1, [0.2]), made(2, [0.3]), goals=(goal,))
 
     assert int(parallel_of(of).strength.argmax()) == strongest
 

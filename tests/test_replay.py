@@ -17,7 +17,7 @@ def curve(quality, length=9, seconds=2.0):
 
 
 def test_under_fifo_on_one_slot_everything_takes_as_long_as_it_took():
-    again = replay([curve(1), curve(2)], goal=UP, scheduler=FIFO(), slots=1)
+    again = replay([curve(1), curve(2)], goals=[UP], scheduler=FIFO(), slots=1)
 
     assert again.seconds == pytest.approx(36)
     assert again.steps == 18
@@ -27,7 +27,7 @@ def test_under_fifo_on_one_slot_everything_takes_as_long_as_it_took():
 def test_twice_the_slots_take_half_the_time():
     curves = [curve(quality) for quality in range(8)]
 
-    one, two = (replay(curves, goal=UP, scheduler=FIFO(), slots=slots) for slots in (1, 2))
+    one, two = (replay(curves, goals=[UP], scheduler=FIFO(), slots=slots) for slots in (1, 2))
 
     assert two.seconds == pytest.approx(one.seconds / 2)
 
@@ -35,7 +35,7 @@ def test_twice_the_slots_take_half_the_time():
 def test_hyperband_saves_the_rest_of_bad_curves_and_finds_the_best():
     curves = [curve(quality) for quality in (5, 4, 3, 2, 1, 6, 0)]
 
-    again = replay(curves, goal=UP, scheduler=Hyperband(), slots=1)
+    again = replay(curves, goals=[UP], scheduler=Hyperband(), slots=1)
 
     statuses = [trial.status for trial in again.snapshot.trials]
     assert statuses == [Status.COMPLETED] + [Status.STOPPED] * 4 + [
@@ -48,11 +48,11 @@ def test_hyperband_saves_the_rest_of_bad_curves_and_finds_the_best():
 
 def test_nothing_to_replay_is_said():
     with pytest.raises(SweepError, match="nothing to replay"):
-        replay([], goal=UP, scheduler=FIFO(), slots=1)
+        replay([], goals=[UP], scheduler=FIFO(), slots=1)
 
 
 def test_one_curve_is_enough():
-    assert replay([curve(1)], goal=UP, scheduler=FIFO(), slots=3).steps == 9
+    assert replay([curve(1)], goals=[UP], scheduler=FIFO(), slots=3).steps == 9
 
 
 def train(x: Real(0, 1)):

@@ -187,7 +187,7 @@ def test_an_improvement_is_more_than_min_delta(value, goes_on):
     assert (tell(rule, [0.5, value]) is None) == goes_on
 
 
-def test_of_several_goals_any_improvement_counts():
+def test_of_several_goals_what_enters_the_front_improves():
     # FEATURES C7
     rule = ready(Plateau(trials=1), ACCURACY, LOSS)
     rule.reported(0, {"accuracy": 0.5, "loss": 0.5}, 0.0)
@@ -195,6 +195,31 @@ def test_of_several_goals_any_improvement_counts():
 
     assert not rule.ended(over(1), 0.0)
     assert rule.ended(over(2), 0.0) == "no better accuracy or loss in 1 trials"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "goes_on"),
+    [(0.5, 0.5, False), (0.45, 0.45, True), (0.45, 0.5, False), (0.5, math.nan, False)],
+)
+def test_of_several_goals_what_the_front_dominates_or_equals_is_no_improvement(
+    accuracy, loss, goes_on
+):
+    # Between the two of the front lies what neither of them is as good as.
+    rule = ready(Plateau(trials=1), ACCURACY, LOSS)
+    rule.reported(0, {"accuracy": 0.5, "loss": 0.5}, 0.0)
+    rule.reported(1, {"accuracy": 0.4, "loss": 0.4}, 0.0)
+    rule.reported(2, {"accuracy": accuracy, "loss": loss}, 0.0)
+
+    assert (not rule.ended(over(2), 0.0)) == goes_on
+
+
+def test_of_several_goals_a_trial_may_report_one_at_a_time():
+    rule = ready(Plateau(trials=1), ACCURACY, LOSS)
+    rule.reported(0, {"accuracy": 0.5, "loss": 0.5}, 0.0)
+    rule.reported(1, {"loss": 0.4}, 0.0)
+    rule.reported(1, {"accuracy": 0.4}, 0.0)
+
+    assert not rule.ended(over(1), 0.0)
 
 
 def test_a_loss_improves_downwards():

@@ -19,10 +19,13 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-def create(store, name="digits"):
+GOAL = Goal(metric="accuracy", direction="maximize")
+
+
+def create(store, name="digits", goals=(GOAL,)):
     return store.create(
         name,
-        goal=Goal(metric="accuracy", direction="maximize"),
+        goals=goals,
         step_name="epoch",
         plan="Random + FIFO",
         source="lr = 1",
@@ -46,8 +49,39 @@ def test_a_sweep_comes_back_as_it_was_written(store):
 
     row = store.sweep("digits")
 
-    assert (row.name, row.status, row.goal.metric, row.seed) == ("digits", "pending", "accuracy", 7)
+    assert (row.name, row.status, row.seed) == ("digits", "pending", 7)
+    assert row.goals == (GOAL,)
     assert row.definition == b"definition"
+
+
+def test_several_goals_come_back_in_their_order(store):  # FEATURES C7
+    goals = (
+        Goal(metric="accuracy", direction="maximize"),
+        Goal(metric="latency", direction="minimize"),
+    )
+
+    assert create(store, goals=goals).goals == goals
+
+
+def test_a_store_from_before_several_goals_is_brought_up_to_date(store):
+    store.path.mkdir()
+    with closing(sqlite3.connect(store.file)) as connection:
+        connection.executescript(MIGRATIONS[0])
+        connection.execute(
+            "INSERT INTO sweeps (name, status, metric, direction, step_name, plan, source, seed, "
+            "created, definition) VALUES ('old', 'completed', 'loss', 'minimize', 'epoch', '', '', "
+            "1, 0.0, x'00')"
+        )
+        connection.execute(
+            "INSERT INTO trials VALUES (1, 0, '{}', '', 'completed', '', 0, 1, 0, NULL)"
+        )
+        connection.execute("PRAGMA user_version=1")
+        connection.commit()
+
+    row = store.sweep("old")
+
+    assert row.goals == (Goal(metric="loss", direction="minimize"),)
+    assert len(store.trials(row)) == 1
 
 
 def test_reports_come_back_in_order_with_nan_and_infinity(store):

@@ -156,7 +156,7 @@ def test_the_panel_of_a_running_trial_can_kill_it():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_nothing_that_json_cannot_say_is_sent(value):
-    of = snapshot(made(0, [] if value is None else [value]), best=None)
+    of = snapshot(made(0, [] if value is None else [value]))
     dashboard = Dashboard(Shown(of))
 
     dashboard.select(0)

@@ -3,11 +3,13 @@
 import heapq
 import math
 
+from nbtune.pareto import Scores
+
 __all__ = ["Leader"]
 
 
 class Leader:
-    """The number with the highest score, the lowest number of equals.
+    """The number with the highest score in the one objective, the lowest number of equals.
 
     A score that has changed stays in the heap until it comes to the top or the heap has doubled,
     so that an update costs the logarithm of the number of trials.
@@ -17,9 +19,10 @@ class Leader:
         self._scores: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
 
-    def update(self, number: int, score: float | None) -> None:
+    def update(self, number: int, scores: Scores | None) -> None:
         """Enter the present score of `number`; None, NaN and ``-inf`` take it out."""
-        if score is None or not score > -math.inf:
+        score = -math.inf if scores is None else scores[0]
+        if not score > -math.inf:
             self._scores.pop(number, None)
             return
         if self._scores.get(number) == score:
@@ -31,11 +34,11 @@ class Leader:
             heapq.heapify(self._heap)
 
     @property
-    def number(self) -> int | None:
-        """The leader, None before there is any."""
+    def numbers(self) -> list[int]:
+        """The leader alone, nobody before there is any."""
         while self._heap:
             score, number = self._heap[0]
             if self._scores.get(number) == -score:
-                return number
+                return [number]
             heapq.heappop(self._heap)
-        return None
+        return []

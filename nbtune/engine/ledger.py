@@ -1,10 +1,12 @@
 """The engine's books: every trial as it runs, what has been spent, who is best."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
+from nbtune.pareto import Scores, scores_of
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 
 __all__ = ["Budget", "Ledger", "Run"]
@@ -126,15 +128,15 @@ class Run:
 class Ledger:
     """All runs of a sweep, by number, with running totals."""
 
-    def __init__(self, goal: Goal, budget: Budget) -> None:
-        self.goal = goal
+    def __init__(self, goals: Sequence[Goal], budget: Budget) -> None:
+        self.goals = tuple(goals)
         self.budget = budget
         self.runs: list[Run] = []
         self.running: dict[int, Run] = {}
         self.ended = 0
         self.steps = 0
         self.seconds = 0.0
-        self._leader = Leader()
+        self._leaders: Leader | Front = Leader() if len(self.goals) == 1 else Front()
 
     def add(self, params: Params, origin: str) -> Run:
         """Enter a new trial under the next number."""
@@ -164,7 +166,7 @@ class Ledger:
         before = run.last_step
         run.reports.extend(reports)
         self.steps += run.last_step - before
-        self._leader.update(run.number, self.score(run))
+        self._leaders.update(run.number, self.scores(run))
         run.touch()
 
     def end(self, run: Run, status: Status, reason: str, now: float) -> None:
@@ -177,17 +179,32 @@ class Ledger:
 
     def _count_end(self, run: Run) -> None:
         self.ended += run.status.ended
-        self._leader.update(run.number, None if run.status is Status.FAILED else self.score(run))
+        self._leaders.update(run.number, self.scores(run))
 
     def score(self, run: Run) -> float | None:
-        """Return the score of the last value, higher is better; None without one."""
-        return self.goal.score(run.value(self.goal.metric))
+        """Return the score of the first objective's last value; None without one."""
+        return self.goals[0].score(run.value(self.goals[0].metric))
+
+    def scores(self, run: Run) -> Scores | None:
+        """Return the scores of the last values; None when one is missing or the run failed."""
+        return None if run.status is Status.FAILED else scores_of(self.goals, run.value)
+
+    def missing(self, run: Run) -> str:
+        """Return the first objective's name that the run has no value of, empty when it has all."""
+        return next((g.metric for g in self.goals if run.value(g.metric) is None), "")
+
+    @property
+    def front(self) -> list[Run]:
+        """The run with the best last value so far, the earliest of equals; failed ones are out.
+
+        With several objectives those on the Pareto front, best in the first objective first.
+        """
+        return [self.runs[number] for number in self._leaders.numbers]
 
     @property
     def best(self) -> Run | None:
-        """The run with the best last value so far, the earliest of equals; failed ones are out."""
-        number = self._leader.number
-        return None if number is None else self.runs[number]
+        """The first of the front, None while nobody is on it."""
+        return next(iter(self.front), None)
 
     def compute_seconds(self, now: float) -> float:
         """Return the seconds spent in trials, summed over slots, running ones included."""

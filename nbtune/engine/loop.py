@@ -58,7 +58,7 @@ class Engine:
         Where it is written.
     job : Job
         What the workers run.
-    space, goal, searcher, scheduler, workers, budget, stop_rules
+    space, goals, searcher, scheduler, workers, budget, stop_rules
         The parts; searcher, scheduler and rules are set up, workers not yet open.
     history : sequence of (Trial, origin)
         Trials from earlier processes, by number. Those that had not ended run again.
@@ -71,7 +71,7 @@ class Engine:
         row: SweepRow,
         job: Job,
         space: Space,
-        goal: Goal,
+        goals: Sequence[Goal],
         searcher: Searcher,
         scheduler: Scheduler,
         workers: Workers,
@@ -82,10 +82,9 @@ class Engine:
         self._row = row
         self._job = job
         self._space = space
-        self._goal = goal
         self._scheduler = scheduler
         self._workers = workers
-        self._ledger = Ledger(goal, budget)
+        self._ledger = Ledger(goals, budget)
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
@@ -240,8 +239,8 @@ class Engine:
             self._thinker.begin(run.number, run.params)
             ended.append(run)
         for run in sorted(ended, key=lambda run: run.ended or 0.0):
-            self._observe_end(run)
-        replay(self._scheduler, ended, self._goal)
+            self._observe(run, ended=True)
+        replay(self._scheduler, ended, self._ledger.goals[0])
         recall(rules, ended, self._watch.elapsed, self._job.folder)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
@@ -361,7 +360,7 @@ class Engine:
             return Continue(run.last_step + 1)
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
-            self._thinker.observe(run.number, run.params, score, step=run.last_step, ended=False)
+            self._observe(run, ended=False)
             return decision
         run.reason = getattr(decision, "reason", "")
         run.decided = True
@@ -385,8 +384,9 @@ class Engine:
         run.failure = event.failure if status is Status.FAILED else None
         self._ledger.end(run, status, reason, event.time)
         if not run.decided:
-            self._scheduler.end(run.number, run.last_step, self._usable_score(run))
-        self._observe_end(run)
+            score = None if status is Status.FAILED else self._ledger.score(run)
+            self._scheduler.end(run.number, run.last_step, score)
+        self._observe(run, ended=True)
         self._supply.result_came()
         if status.ended:
             self._obey(self._watch.ended(run.snapshot(self._job.folder)))
@@ -411,17 +411,15 @@ class Engine:
         self._waiting.appendleft(run)
         self._clerk.mark(run)
 
-    def _usable_score(self, run: Run) -> float | None:
-        return None if run.status is Status.FAILED else self._ledger.score(run)
-
-    def _observe_end(self, run: Run) -> None:
-        score = self._usable_score(run)
-        self._thinker.observe(run.number, run.params, score, step=run.last_step, ended=True)
+    def _observe(self, run: Run, *, ended: bool) -> None:
+        scores = self._ledger.scores(run)
+        self._thinker.observe(run.number, run.params, scores, step=run.last_step, ended=ended)
 
     def _judge_start(self, run: Run) -> None:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""
-        if run.status is Status.COMPLETED and self._ledger.score(run) is None:
-            self._fail(missing_metric(run, self._goal.metric, self._job.step_name))
+        missing = self._ledger.missing(run) if run.status is Status.COMPLETED else ""
+        if missing:
+            self._fail(missing_metric(run, missing, self._job.step_name))
         elif failure := common_failure(self._ledger):
             self._fail(failure, f"the first {self._ledger.ended} trials all failed with ")
 
@@ -492,18 +490,18 @@ class Engine:
         return written
 
     def _publish(self) -> None:
-        best, elapsed = self._ledger.best, self._watch.elapsed
+        elapsed = self._watch.elapsed
         active = self._status in (SweepStatus.RUNNING, SweepStatus.PAUSED)
         self._version += 1
         self._snapshot = Snapshot(
             name=self._row.name,
             status=self._status,
             reason=self._clerk.trouble or self._reason,
-            goal=self._goal,
+            goals=self._ledger.goals,
             step_name=self._job.step_name,
             space=self._space,
             trials=self._clerk.trials(),
-            best=best.snapshot(self._job.folder) if best else None,
+            front=tuple(run.snapshot(self._job.folder) for run in self._ledger.front),
             elapsed=elapsed,
             remaining=self._ledger.remaining(elapsed) if active else None,
             trial_limit=self._ledger.budget.trials,

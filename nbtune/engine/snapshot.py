@@ -38,19 +38,21 @@ _ENDED = frozenset(
 class Snapshot:
     """A sweep at one moment, immutable and cheap to take.
 
-    ``trials[i].number == i``. ``elapsed`` is seconds of running, over all resumes; ``remaining`` an
-    estimate in seconds, None when there is nothing to estimate from. ``version`` grows with every
-    change, so that a view can tell whether anything is new.
+    ``trials[i].number == i``. ``front`` holds the best trial, with several goals all those on the
+    Pareto front, best in the first goal first; it is empty before any value. ``elapsed`` is seconds
+    of running, over all resumes; ``remaining`` an estimate in seconds, None without anything to go
+    by. ``version`` grows with every change, so that a view can tell whether anything is
+    new.
     """
 
     name: str
     status: SweepStatus
     reason: str
-    goal: Goal
+    goals: tuple[Goal, ...]
     step_name: str
     space: Space = field(repr=False)
     trials: tuple[Trial, ...] = field(repr=False)
-    best: Trial | None
+    front: tuple[Trial, ...] = field(repr=False)
     elapsed: float
     remaining: float | None
     trial_limit: int | None
@@ -59,6 +61,16 @@ class Snapshot:
     rungs: tuple[int, ...]
     failure: Failure | None
     version: int
+
+    @property
+    def goal(self) -> Goal:
+        """The first goal: what curves show and schedulers compare."""
+        return self.goals[0]
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial, with several goals that which is best in the first of them."""
+        return self.front[0] if self.front else None
 
     @property
     def counts(self) -> dict[Status, int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
+from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
 
@@ -88,14 +89,14 @@ class Thinker:
         self._do(act)
 
     def observe(
-        self, number: int, params: Params, score: float | None, *, step: int, ended: bool
+        self, number: int, params: Params, scores: Scores | None, *, step: int, ended: bool
     ) -> None:
         """Tell a result."""
 
         def act() -> None:
             if ended:
                 self._pending.pop(number, None)
-            self._guard(lambda: self._searcher.observe(params, score, step=step, ended=ended))
+            self._guard(lambda: self._searcher.learn(params, scores, step=step, ended=ended))
 
         self._do(act)
 

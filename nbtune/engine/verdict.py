@@ -18,8 +18,8 @@ def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Sta
         return Status.STOPPED, run.asked or run.reason
     if event.failure is not None:
         return Status.FAILED, _why_failed(run, event.how, event.failure, step_name)
-    if ledger.score(run) is None and ledger.best is not None:
-        return Status.FAILED, f"{ledger.goal.metric} was never reported"
+    if (missing := ledger.missing(run)) and ledger.best is not None:
+        return Status.FAILED, f"{missing} was never reported"
     return Status.COMPLETED, run.reason
 
 

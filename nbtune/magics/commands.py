@@ -15,6 +15,7 @@ import nbtune
 from nbtune.catalog import delete, load, sweeps
 from nbtune.exceptions import SweepError
 from nbtune.magics.cells import refuse_to_shadow, with_values
+from nbtune.results import value_of
 from nbtune.sweep import Sweep
 
 __all__ = ["ACTIONS"]
@@ -74,9 +75,17 @@ def _wait(shell: Any, options: Namespace) -> None:
 
 def _apply(shell: Any, options: Namespace) -> Any:
     sweep = _find(shell, options)
-    params = sweep.apply(shell.user_ns)
+    trial = sweep.best if options.trial is None else sweep.trial(options.trial)
+    if isinstance(trial, list):
+        front = ", ".join(str(one.number) for one in trial)
+        raise SweepError(
+            f"sweep {sweep.name!r} has {len(sweep.goals)} objectives, so there is no one best "
+            f"trial: add --trial N. On its front: {front or 'none yet'}."
+        )
+    params = sweep.apply(shell.user_ns, params=trial.params if trial else None)
     values = ", ".join(f"{name} = {value!r}" for name, value in params.items())
-    _say(f"{values}  ({sweep.goal.metric} {sweep.best_value:.4g})")
+    reached = ", ".join(f"{goal.metric} {value_of(trial, [goal]):.4g}" for goal in sweep.goals)
+    _say(f"{values}  ({reached})")
     if not options.run:
         return None
     cell = with_values(shell.transform_cell(sweep.source), params)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from nbtune.store import Store
 
 __all__ = ["complete", "matcher", "metrics_in"]
 
+_GOALS = ("--maximize", "--minimize")
 _LINE = re.compile(r"\s*(?P<magic>%%?tune)\s(?P<before>(?:.*\s)?)(?P<word>\S*)")
 
 
@@ -93,11 +95,27 @@ def complete(text: str, cell: str, namespace: Mapping[str, Any]) -> tuple[str, l
     )
     option, equals, start = word.partition("=")
     if equals:
-        return start, _starting(start, _values(option, request))
+        return _value(option, start, request)
     previous = request.parser.options.get(words[-1]) if words else None
     if previous is not None and previous.nargs != 0:  # 0: a flag
-        return word, _starting(word, _values(words[-1], request))
+        return _value(words[-1], word, request)
     return word, _starting(word, _options(request) if word.startswith("-") else _words(request))
+
+
+def _value(option: str, text: str, request: _Request) -> tuple[str, list[str]]:
+    """Return what can end the value of an option: of several metrics, the last."""
+    if option not in _GOALS:
+        return text, _starting(text, _values(option, request))
+    *given, start = text.split(",")
+    given += _goals_given(request.words)
+    return start, [name for name in _starting(start, _values(option, request)) if name not in given]
+
+
+def _goals_given(words: list[str]) -> list[str]:
+    """Return the metrics that the words before the cursor name."""
+    texts = [word.partition("=")[2] for word in words if word.partition("=")[0] in _GOALS]
+    texts += [value for option, value in itertools.pairwise(words) if option in _GOALS]
+    return [name for text in texts for name in text.split(",")]
 
 
 def _starting(start: str, known: Iterable[str]) -> list[str]:
@@ -136,8 +154,6 @@ def _positional(request: _Request) -> list[str]:
 
 def _options(request: _Request) -> list[str]:
     used = {word.partition("=")[0] for word in request.words}
-    if used & {"--maximize", "--minimize"}:
-        used |= {"--maximize", "--minimize"}
     used |= {"-h", "--help"}  # offered last
     used.discard("--param")  # may come again
     return [*(name for name in request.parser.options if name not in used), "--help"]
@@ -145,7 +161,7 @@ def _options(request: _Request) -> list[str]:
 
 def _values(option: str, request: _Request) -> list[str]:
     match option:
-        case "--maximize" | "--minimize":
+        case _ if option in _GOALS:
             return metrics_in(request.source)
         case "--searcher":
             from nbtune.searchers import registry  # noqa: PLC0415 - brings numpy, not for %load_ext

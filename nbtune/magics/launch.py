@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 import nbtune
 from nbtune import schedulers, searchers, workers
 from nbtune.catalog import load
+from nbtune.definition import goals_of
 from nbtune.exceptions import SpecError
 from nbtune.magics.line import evaluate, whole_number
 from nbtune.magics.options import function_parser
@@ -69,13 +70,11 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
 
 
 def _resumed(stored: SweepRow, objective: Objective, options: Namespace) -> Sweep:
-    metric = options.maximize or options.minimize
-    direction = "maximize" if options.maximize else "minimize"
-    goal = stored.goal
-    if metric and (metric, direction) != (goal.metric, goal.direction):
+    given = options.maximize or options.minimize
+    if given and goals_of(options.maximize, options.minimize) != stored.goals:
+        started = " ".join(f"--{goal.direction} {goal.metric}" for goal in stored.goals)
         raise UsageError(
-            f"sweep {stored.name!r} was started with --{goal.direction} {goal.metric}: "
-            "resume it so, or pick another name"
+            f"sweep {stored.name!r} was started with {started}: resume it so, or pick another name"
         )
     return load(stored.name, options.store).resume(
         objective=objective, trials=options.trials, time_limit=options.time_limit

@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 
 from nbtune.exceptions import nearest
 
-__all__ = ["Parser", "duration", "expand", "fraction", "split", "whole_number"]
+__all__ = ["Parser", "duration", "expand", "fraction", "names", "split", "whole_number"]
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _PIECE = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\s+|.""")
@@ -101,6 +101,16 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def names(text: str) -> list[str]:
+    """Read names with commas between them: "accuracy", "accuracy,f1"."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} lacks a name; write one, or several with commas: accuracy,f1"
+        )
+    return found
 
 
 def fraction(text: str) -> float:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nbtune.magics.line import Parser, duration, fraction, whole_number
+from nbtune.magics.line import Parser, duration, fraction, names, whole_number
 
 __all__ = ["COMMANDS", "HELP", "PARAM", "cell_parser", "command_parser", "function_parser"]
 
@@ -13,7 +13,7 @@ COMMANDS = {
     "pause": "Start no more trials until it resumes.",
     "resume": "Go on with a paused sweep, or with a stored one after a kernel restart.",
     "wait": "Block until the sweep ends; interrupting ends the wait, not the sweep.",
-    "apply": "Put the best params into the notebook; with --run, run the cell on them too.",
+    "apply": "Put the best params, or those of --trial N, into the notebook; --run: run it, too.",
     "delete": "Remove a sweep and its files from the store.",
 }
 
@@ -41,10 +41,12 @@ examples
   %%tune digits --minimize loss --time-limit 10m --workers 4 --searcher random --seed 1
   %%tune digits --minimize loss --trials 60 --scheduler Hyperband(max_t=27, reduction_factor=4)
   %%tune digits --maximize accuracy --trials 100 --resume
+  %%tune digits --maximize accuracy --minimize latency,size --trials 100   (a Pareto front)
   %tune train --maximize accuracy --trials 20         (binds train_sweep; --name says otherwise)
   %tune mlp --command "python train.py --lr={{ lr }}" --maximize accuracy --trials 20 \\
             --param "lr=Real(1e-4, 1e-1, log=True)=1e-3"
   %tune apply digits --run
+  %tune apply digits --trial 7        (with several metrics there is no one best trial)
 
 """
 
@@ -57,9 +59,11 @@ A function named like a command is tuned under another name: f = list, then %tun
 
 
 def _add_run_options(parser: Parser) -> Parser:
-    goal = parser.add_argument_group("what is best (one of the two)")
-    goal.add_argument("--maximize", metavar="METRIC", help="Look for the highest value.")
-    goal.add_argument("--minimize", metavar="METRIC", help="Look for the lowest value.")
+    goal = parser.add_argument_group("what is best (several metrics, as in loss,size: their front)")
+    goal.add_argument(
+        "--maximize", metavar="METRIC", type=names, help="Look for the highest value."
+    )
+    goal.add_argument("--minimize", metavar="METRIC", type=names, help="Look for the lowest value.")
     budget = parser.add_argument_group("how much (at least one, unless the searcher is finite)")
     budget.add_argument("--trials", metavar="N", type=whole_number(1), help="Run this many trials.")
     budget.add_argument(
@@ -158,6 +162,9 @@ def command_parser(command: str) -> Parser:
         parser.add_argument("name", nargs="?")
     if command == "apply":
         parser.add_argument("--run", action="store_true", help="Run the tuned cell on them, too.")
+        parser.add_argument(
+            "--trial", metavar="N", type=whole_number(0), help="Those of trial N, not of the best."
+        )
     parser.add_argument("--store", metavar="FOLDER", help="The store to look in.")
     return parser
 

@@ -6,8 +6,19 @@ from nbtune.searchers.bayes import Bayes
 from nbtune.searchers.grid import Grid
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
+from nbtune.searchers.scalarised import Scalarised, searcher_for
 
-__all__ = ["Bayes", "Grid", "Points", "Random", "Searcher", "build", "registry"]
+__all__ = [
+    "Bayes",
+    "Grid",
+    "Points",
+    "Random",
+    "Scalarised",
+    "Searcher",
+    "build",
+    "registry",
+    "searcher_for",
+]
 
 registry: Registry[Searcher] = Registry(
     word="searcher",

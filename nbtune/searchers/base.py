@@ -7,8 +7,8 @@ tells it its history again, so it saves nothing itself. It pickles, its generato
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
+from nbtune.pareto import Scores
 from nbtune.space import Space
 from nbtune.trial import Params
 
@@ -18,7 +18,7 @@ __all__ = ["Searcher"]
 class Searcher(ABC):
     """Says which params come next."""
 
-    starts_with_defaults: ClassVar[bool] = True
+    starts_with_defaults: bool = True
     """Whether the sweep tries the space's defaults as trial 0, before the first suggestion."""
 
     finite: bool = False
@@ -73,6 +73,22 @@ class Searcher(ABC):
             False for a report at a scheduler's milestone of a trial that goes on; such a call may
             be ignored. True exactly once a trial, with its last score.
         """
+
+    def learn(self, params: Params, scores: Scores | None, *, step: int, ended: bool) -> None:
+        """Learn a result in every objective: what the sweep calls; it is passed on to `observe`.
+
+        A searcher that makes use of several objectives itself overrides it; any other that learns
+        is given one score, of random weights, by `Scalarised`.
+
+        Parameters
+        ----------
+        params, step, ended
+            As in `observe`.
+        scores : tuple of float or None
+            One an objective, in the order of the sweep's goals; None when the trial failed or one
+            is missing, all ``-inf`` when one value is NaN.
+        """
+        self.observe(params, None if scores is None else scores[0], step=step, ended=ended)
 
     def size(self) -> int | None:
         """Return how many trials it will suggest in all, None when unknown or unbounded."""

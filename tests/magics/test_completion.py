@@ -17,7 +17,7 @@ for epoch in range(1, 28):
 def store_sweep(folder, name):
     Store(folder).create(
         name,
-        goal=Goal(metric="score", direction="maximize"),
+        goals=[Goal(metric="score", direction="maximize")],
         step_name="epoch",
         plan="",
         source="",
@@ -42,13 +42,26 @@ def test_options_are_offered_where_nothing_else_can_stand():
 def test_options_already_given_are_not_offered_again():
     offered = words("%%tune digits --maximize accuracy --trials 3 --")
 
-    assert not {"--maximize", "--minimize", "--trials"} & set(offered)
-    assert "--time-limit" in offered
+    assert not {"--maximize", "--trials"} & set(offered)
+    assert {"--minimize", "--time-limit"} <= set(offered)
 
 
 @pytest.mark.parametrize("text", ["%%tune digits --maximize ", "%%tune digits --minimize="])
 def test_metrics_come_from_the_reports_of_the_cell(text):
     assert words(text) == ["accuracy", "loss"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("%%tune digits --maximize accuracy,", ("", ["loss"])),
+        ("%%tune digits --maximize=accuracy,l", ("l", ["loss"])),
+        ("%%tune digits --maximize accuracy --minimize ", ("", ["loss"])),
+        ("%%tune digits --maximize=accuracy --minimize=", ("", ["loss"])),
+    ],
+)
+def test_of_several_metrics_the_next_is_completed(text, found):  # FEATURES C7
+    assert complete(text, CELL, {}) == found
 
 
 def test_metrics_of_a_cell_that_is_no_python_yet_are_none():
