@@ -46,7 +46,7 @@ examples
   %tune mlp --command "python train.py --lr={{ lr }}" --maximize accuracy --trials 20 \\
             --param "lr=Real(1e-4, 1e-1, log=True)=1e-3"
   %tune apply digits --run
-  %tune apply digits --trial 7        (with several metrics there is no one best trial)
+  %tune apply digits --trial 7        (of several metrics there is no one best trial)
 
 """
 
@@ -59,7 +59,7 @@ A function named like a command is tuned under another name: f = list, then %tun
 
 
 def _add_run_options(parser: Parser) -> Parser:
-    goal = parser.add_argument_group("what is best (several metrics, as in loss,size: their front)")
+    goal = parser.add_argument_group("what is best (of several, as in loss,size, the Pareto front)")
     goal.add_argument(
         "--maximize", metavar="METRIC", type=names, help="Look for the highest value."
     )

@@ -143,8 +143,6 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
             raise UsageError("the sweep's name is missing: %%tune NAME --maximize METRIC ...")
         if not name.isidentifier() or keyword.iskeyword(name) or hasattr(builtins, name):
             raise UsageError(f"{name!r} cannot name a sweep: pick a word that is free in Python")
-        if options.maximize and options.minimize:
-            raise UsageError("--maximize and --minimize are both given: keep one")
         if not (options.maximize or options.minimize or options.resume):
             raise UsageError("what is best? Add --maximize METRIC or --minimize METRIC")
         if options.resume and options.replace:

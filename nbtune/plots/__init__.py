@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from nbtune.engine import Snapshot
-from nbtune.plots import curves, parallel
+from nbtune.plots import curves, parallel, pareto
 
 __all__ = ["Plots"]
 
@@ -33,5 +33,19 @@ class Plots:
         """
         return parallel.figure(self._snapshot(), params)
 
+    def pareto(self, x: str | None = None, y: str | None = None) -> go.Figure:
+        """Return the trials by their objectives, those on the Pareto front in front.
+
+        Two objectives: one against the other, the front as a line of steps. More: a panel for each
+        pair of them, or the one pair that `x` and `y` name; the front is that in all objectives,
+        so that in a panel it need not lie at the edge.
+
+        Raises
+        ------
+        SpecError
+            When the sweep has but one objective, or `x` or `y` is none of them.
+        """
+        return pareto.figure(self._snapshot(), x, y)
+
     def __repr__(self) -> str:
-        return "<plots: curves(), parallel()>"
+        return "<plots: curves(), parallel(), pareto()>"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nbtune.engine import Snapshot
 from nbtune.plots import theme
 from nbtune.plots.lines import NOTHING, CurveBook, Lines, joined
-from nbtune.plots.ticks import Values, decisive_range, linear_ticks, rounded_out, whole_ticks
+from nbtune.plots.ticks import better, linear_ticks, value_range, whole_ticks
 from nbtune.plots.words import number
 from nbtune.trial import Goal, Status, Trial
 
@@ -22,9 +22,6 @@ MOST_POINTS = 30_000
 
 MOST_CURVES = 1_000
 MOST_TELLING = 64
-LOG_RATIO = 50.0
-"""A loss whose decisive range spans more than this factor gets a log axis."""
-
 TRACES = ("finished", "points", "running", "tips", "selected", "best", "label")
 """The names of the traces, in the order drawn."""
 
@@ -102,7 +99,8 @@ class CurveView:
         points = np.concatenate([self._finished.y, self._points.y, running.y])
         low, high = _whole_extent(self._finished, self._points, running, rungs=snapshot.rungs)
         telling = self._telling(drawn, snapshot.goal)
-        y_range, y_log = _value_range(snapshot, telling, points, self._ends(chosen))
+        up = snapshot.goal.direction == "maximize"
+        y_range, y_log = value_range(telling, points, self._ends(chosen), up=up)
         ends = [] if best is None else [best]
         return CurveScene(
             finished=self._finished,
@@ -130,7 +128,7 @@ class CurveView:
         values[np.isinf(values)] = np.nan
         up = snapshot.goal.direction == "maximize"
         so_far = (np.fmax if up else np.fmin).accumulate(values)
-        y_range, y_log = _value_range(snapshot, _better(values, up=up), values)
+        y_range, y_log = value_range(better(values, up=up), values, up=up)
         high = max(int(numbers[-1]), 1)
         picked = numbers == selected
         return CurveScene(
@@ -234,30 +232,6 @@ def _whole_extent(*groups: Lines, rungs: Sequence[int]) -> tuple[int, int]:
     return low, min(ahead, default=max(high, low + 1))
 
 
-def _better(values: NDArray[np.float64], *, up: bool) -> NDArray[np.float64]:
-    """Return the better three quarters of the values, at least one where there is one."""
-    known = np.sort(values[np.isfinite(values)])
-    keep = min(known.size, max(1, 3 * known.size // 4))
-    return known[known.size - keep :] if up else known[:keep]
-
-
-def _value_range(
-    snapshot: Snapshot, telling: Values, points: Values, include: Sequence[float] = ()
-) -> tuple[tuple[float, float], bool]:
-    """Return the range of the y axis, and whether it is logarithmic (then it is in log10)."""
-    up = snapshot.goal.direction == "maximize"
-    points = points.astype(np.float64)
-    finite = points[np.isfinite(points)]
-    if not up and finite.size and finite.min() > 0 and finite.max() / finite.min() > LOG_RATIO:
-        found = decisive_range(np.log10(telling), np.log10(points), up=False)
-        if found is not None and found[1] - found[0] > 1.0:
-            return rounded_out(*found), True
-    found = decisive_range(telling, points, up=up)
-    if found is None:
-        return (0.0, 1.0), False
-    return rounded_out(min(found[0], *include, np.inf), max(found[1], *include, -np.inf)), False
-
-
 def hover(scene: CurveScene) -> str:
     """Return what the pointer shows at a point, as Plotly's template."""
     step = "" if scene.by_trial else f" · {scene.x_title} %{{x}}"
@@ -304,10 +278,15 @@ def traces(scene: CurveScene) -> list[dict[str, Any]]:
     return made
 
 
-def axes(scene: CurveScene, domain: tuple[float, float] = (0.0, 1.0)) -> dict[str, Any]:
+def axes(
+    scene: CurveScene,
+    domain: tuple[float, float] = (0.0, 1.0),
+    across: tuple[float, float] = (0.0, 1.0),
+) -> dict[str, Any]:
     """Return the layout of both axes, the rung lines and the message, as Plotly's dict.
 
-    `domain` is the share of the figure's height that the curves take, from the bottom.
+    `domain` is the share of the figure's height that the curves take, from the bottom, `across`
+    that of its width.
     """
     line = {
         "showline": True,
@@ -320,6 +299,7 @@ def axes(scene: CurveScene, domain: tuple[float, float] = (0.0, 1.0)) -> dict[st
     return {
         "xaxis": {
             **line,
+            "domain": list(across),
             "title": {"text": scene.x_title, "standoff": 8},
             "range": list(scene.x_range),
             "tickvals": list(scene.x_ticks),
@@ -342,7 +322,7 @@ def axes(scene: CurveScene, domain: tuple[float, float] = (0.0, 1.0)) -> dict[st
             "separatethousands": True,
         },
         "shapes": [_rung_line(rung) for rung in scene.rungs],
-        "annotations": [*_rung_labels(scene), *_message(scene, domain)],
+        "annotations": [*_rung_labels(scene), *_message(scene, domain, across)],
     }
 
 
@@ -381,13 +361,15 @@ def _rung_labels(scene: CurveScene) -> list[dict[str, Any]]:
     return [word, *({"text": f"{rung:,}", "x": rung, "xref": "x", **style} for rung in shown)]
 
 
-def _message(scene: CurveScene, domain: tuple[float, float]) -> list[dict[str, Any]]:
+def _message(
+    scene: CurveScene, domain: tuple[float, float], across: tuple[float, float]
+) -> list[dict[str, Any]]:
     if not scene.message:
         return []
     return [
         {
             "text": scene.message,
-            "x": 0.5,
+            "x": sum(across) / 2,
             "y": sum(domain) / 2,
             "xref": "paper",
             "yref": "paper",

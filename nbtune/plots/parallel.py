@@ -1,4 +1,4 @@
-"""Parallel coordinates: one axis a dimension, the metric last, one line a trial."""
+"""Parallel coordinates: one axis a dimension, the objectives last, one line a trial."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,18 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from nbtune.engine import Snapshot
+from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots import theme
 from nbtune.plots.curves import CurveScene, CurveView
 from nbtune.plots.lines import CurveBook
-from nbtune.plots.ticks import linear_ticks, log_ticks, rounded_out, whole_ticks
+from nbtune.plots.ticks import (
+    better,
+    linear_ticks,
+    log_ticks,
+    rounded_out,
+    value_range,
+    whole_ticks,
+)
 from nbtune.plots.words import number, shortened
 from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Real, Space
 from nbtune.trial import Goal, Status, Trial
@@ -71,11 +79,14 @@ class ParallelScene:
         How good each trial is among all, as `strengths`: 1 is the best.
     drawn : array of int, shape (n_drawn,)
         Positions of the trials that have a line: all, or the best and the latest `MOST_LINES`.
+    paths : tuple of str
+        The dimensions that have an axis; the objectives' axes follow theirs.
     hidden : int
         How many dimensions are left out because there is no room.
     """
 
     axes: tuple[Axis, ...]
+    paths: tuple[str, ...]
     trials: tuple[int, ...]
     strength: NDArray[np.float32]
     drawn: NDArray[np.intp]
@@ -98,30 +109,38 @@ def scene(
     book : CurveBook
         Where the trials' values come from.
     within : CurveScene
-        The learning curves beside them: the metric's axis has their range.
+        The learning curves beside them: the first objective's axis has their range.
     paths : sequence of str, optional
         The dimensions to show; by default all of them, or the most relevant when there are more
         than `MOST_AXES`.
     width : int
         Of the figure in pixels: so long may labels be.
     """
-    last = [curve.last for curve in book.curves]
-    shown = [t for t in snapshot.trials if _drawable(t, last[t.number])]
-    values = np.array([last[t.number] for t in shown], dtype=np.float64)
+    shown, scores = _drawable(snapshot)
     dims = _one_a_path(snapshot.space)
     if paths is None:
-        paths = relevant(snapshot, shown, values, book)
+        paths = relevant(snapshot, shown, scores[:, 0], book)
     chosen = [dim for dim in dims if dim.path in paths]
-    letters = max(6, int((width - 122) / max(1, len(chosen)) / LETTER_PIXELS))
-    strength = strengths(snapshot.goal, values)
+    gaps = len(chosen) + len(snapshot.goals) - 1
+    letters = max(6, int((width - 122) / max(1, gaps) / LETTER_PIXELS))
+    strength = strengths(scores)
     axes = [_axis(dim, _positions(dim, shown, book), letters) for dim in chosen]
     return ParallelScene(
-        axes=(*axes, _metric_axis(within, values, letters)),
+        axes=(*axes, *_objective_axes(snapshot.goals, scores, within, letters)),
+        paths=tuple(dim.path for dim in chosen),
         trials=tuple(trial.number for trial in shown),
         strength=strength,
         drawn=_most_telling(strength),
         hidden=len(dims) - len(chosen),
     )
+
+
+def _drawable(snapshot: Snapshot) -> tuple[list[Trial], NDArray[np.float64]]:
+    """Return the trials with a finite value of each objective, and their scores."""
+    begun = (trial for trial in snapshot.trials if trial.status is not Status.PENDING)
+    trials, scores = scores_table(begun, snapshot.goals)
+    is_finite = np.isfinite(scores).all(axis=1)
+    return [trials[index] for index in np.flatnonzero(is_finite)], scores[is_finite]
 
 
 def _most_telling(strength: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -131,11 +150,6 @@ def _most_telling(strength: NDArray[np.float32]) -> NDArray[np.intp]:
         return np.arange(count)
     best = np.argsort(strength)[-2 * MOST_LINES // 3 :]
     return np.union1d(best, np.arange(count - MOST_LINES // 3, count))
-
-
-def _drawable(trial: Trial, value: float | None) -> bool:
-    known = value is not None and math.isfinite(value)
-    return known and trial.status not in (Status.PENDING, Status.FAILED)
 
 
 def _one_a_path(space: Space) -> list[Dimension]:
@@ -288,15 +302,31 @@ def _with_ends(low: float, high: float) -> list[float]:
     return [low, *inner, high]
 
 
-def _metric_axis(within: CurveScene, values: NDArray[np.float64], letters: int) -> Axis:
-    """Return the metric's axis over the range that the learning curves show.
+def _objective_axes(
+    goals: Sequence[Goal], scores: NDArray[np.float64], within: CurveScene, letters: int
+) -> list[Axis]:
+    axes: list[Axis] = []
+    for goal, column in zip(goals, scores.T, strict=True):
+        up = goal.direction == "maximize"
+        values = column if up else -column
+        span = within.y_range, within.y_log
+        if axes:  # the curves show the first
+            span = value_range(better(values, up=up), values, up=up)
+        axes.append(_metric_axis(goal.metric, values, *span, letters))
+    return axes
+
+
+def _metric_axis(
+    metric: str, values: NDArray[np.float64], span: tuple[float, float], log: bool, letters: int
+) -> Axis:
+    """Return an objective's axis over a range, in log10 where `log`.
 
     Values beyond the range are drawn at its end, which then says so.
     """
-    low, high = within.y_range
+    low, high = span
     with np.errstate(divide="ignore", invalid="ignore"):
-        places = np.log10(values) if within.y_log else values
-    if within.y_log:
+        places = np.log10(values) if log else values
+    if log:
         tried = log_ticks(10.0**low, 10.0**high)
         ticks, texts = [math.log10(tick) for tick in tried], [number(tick, 2) for tick in tried]
     else:
@@ -306,8 +336,8 @@ def _metric_axis(within: CurveScene, values: NDArray[np.float64], letters: int) 
     if (places > high).any():
         texts[-1] = f"≥ {texts[-1]}"
     return Axis(
-        path=within.y_title,
-        label=_name(within.y_title, letters) + "<br>(log)" * within.y_log,
+        path=metric,
+        label=_name(metric, letters) + "<br>(log)" * log,
         values=np.clip(places, low, high).astype(np.float32),
         range=(low, high),
         ticks=tuple(ticks),
@@ -315,18 +345,24 @@ def _metric_axis(within: CurveScene, values: NDArray[np.float64], letters: int) 
     )
 
 
-def strengths(goal: Goal, values: NDArray[np.float64]) -> NDArray[np.float32]:
+def strengths(scores: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return how much each trial stands out, in [0, 1], shape (n_trials,): 1 is the best.
 
     By rank, so that it holds for metrics of any scale, and steeper the more trials there are:
-    a handful stand out, the others recede.
+    a handful stand out, the others recede. With several objectives by front: the first has 1.
+
+    Parameters
+    ----------
+    scores : array of float, shape (n_trials, n_objectives)
+        Higher is better.
     """
-    if values.size < 2:
-        return np.ones(values.size, np.float32)
-    worse = np.sort(values if goal.direction == "maximize" else -values)
-    place = np.searchsorted(worse, values if goal.direction == "maximize" else -values, "right")
-    share = (place - 1) / (values.size - 1)
-    handful = 1.0 - min(_STAND_OUT / values.size, 0.5)
+    count = len(scores)
+    if count < 2:
+        return np.ones(count, np.float32)
+    merit = -front_numbers(scores)
+    place = np.searchsorted(np.sort(merit), merit, "right")
+    share = (place - 1) / (count - 1)
+    handful = 1.0 - min(_STAND_OUT / count, 0.5)
     return np.power(share, max(1.0, math.log(0.7) / math.log(handful))).astype(np.float32)
 
 

@@ -1,6 +1,7 @@
 """Where an axis begins, ends and is labelled."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -8,7 +9,19 @@ from numpy.typing import NDArray
 
 Values: TypeAlias = NDArray[np.floating[Any]]
 
-__all__ = ["Values", "decisive_range", "linear_ticks", "log_ticks", "rounded_out", "whole_ticks"]
+__all__ = [
+    "Values",
+    "better",
+    "decisive_range",
+    "linear_ticks",
+    "log_ticks",
+    "rounded_out",
+    "value_range",
+    "whole_ticks",
+]
+
+LOG_RATIO = 50.0
+"""A loss whose decisive range spans more than this factor gets a log axis."""
 
 _CROWDED = 0.07
 """Share of an axis that two tick labels need between them."""
@@ -99,6 +112,40 @@ def decisive_range(telling: Values, everything: Values, *, up: bool) -> tuple[fl
     floor = max(best - 4.0 * spread, worst)
     low, high = sorted((sign * floor, sign * best))
     return low, high
+
+
+def better(values: Values, *, up: bool) -> NDArray[np.float64]:
+    """Return the better three quarters of the values, at least one where there is one."""
+    known = np.sort(values[np.isfinite(values)]).astype(np.float64)
+    keep = min(known.size, max(1, 3 * known.size // 4))
+    return known[known.size - keep :] if up else known[:keep]
+
+
+def value_range(
+    telling: Values, points: Values, include: Sequence[float] = (), *, up: bool
+) -> tuple[tuple[float, float], bool]:
+    """Return the range of a metric's axis, and whether it is logarithmic (then it is in log10).
+
+    Parameters
+    ----------
+    telling, points : array of float
+        As in `decisive_range`.
+    include : sequence of float
+        Finite values that must lie in it.
+    up : bool
+        Whether higher is better.
+    """
+    points = points.astype(np.float64)
+    finite = points[np.isfinite(points)]
+    if not up and finite.size and finite.min() > 0 and finite.max() / finite.min() > LOG_RATIO:
+        found = decisive_range(np.log10(telling), np.log10(points), up=False)
+        if found is not None and found[1] - found[0] > 1.0:
+            powers = np.log10(np.array([*include], dtype=np.float64)).tolist()
+            return rounded_out(min([found[0], *powers]), max([found[1], *powers])), True
+    found = decisive_range(telling, points, up=up)
+    if found is None:
+        return (0.0, 1.0), False
+    return rounded_out(min([found[0], *include]), max([found[1], *include])), False
 
 
 def rounded_out(low: float, high: float) -> tuple[float, float]:

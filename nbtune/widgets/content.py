@@ -4,10 +4,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from nbtune.engine import Snapshot, SweepStatus
+from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import aligned, counted, duration, number, param, plural, shortened
-from nbtune.trial import Failure, Status, Trial
+from nbtune.trial import Failure, Goal, Status, Trial
 
 __all__ = ["MOST_ROWS", "best", "head", "panel", "ranked", "table", "table_columns", "worded"]
 
@@ -87,11 +90,15 @@ def _reported(title: str, failure: Failure) -> dict[str, str]:
 
 
 def best(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the best trial so far: its value, where it comes from, its params."""
+    """Return the best trial so far: its value, where it comes from, its params.
+
+    With several objectives: the size of the front, and the best in each of them.
+    """
     goal, trial = snapshot.goal, snapshot.best
+    if len(snapshot.goals) > 1:
+        return _front(snapshot)
     if trial is None:
-        sought = "highest" if goal.direction == "maximize" else "lowest"
-        line = f"the {sought} {goal.metric} will stand here"
+        line = f"the {_sought(goal)} {goal.metric} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
     flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot)
     return {
@@ -101,6 +108,32 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
         "title": "BEST" if snapshot.status.ended else "BEST SO FAR",
         "code": f"{snapshot.name}.best_params",
     }
+
+
+def _sought(goal: Goal) -> str:
+    return "highest" if goal.direction == "maximize" else "lowest"
+
+
+def _front(snapshot: Snapshot) -> dict[str, Any]:
+    front, goals = snapshot.front, snapshot.goals
+    so_far = "" if snapshot.status.ended else " SO FAR"
+    metrics = [goal.metric for goal in goals]
+    noun = "trial" if len(front) == 1 else "trials"
+    named = f"{', '.join(metrics[:-1])} and {metrics[-1]}"
+    return {
+        "title": "PARETO FRONT" + so_far,
+        "value": str(len(front)) if front else "",
+        "line": f"{noun} unsurpassed in {named}{'' if front else ' will stand here'}",
+        "params": [_leader(goal, snapshot) for goal in goals] if front else [],
+        "code": f"{snapshot.name}.best",
+    }
+
+
+def _leader(goal: Goal, snapshot: Snapshot) -> list[str]:
+    """Return which trial of the front is best in one objective, the earliest of equals."""
+    trial = max(snapshot.front, key=lambda t: (goal.score(t.value(goal.metric)) or 0.0, -t.number))
+    value = number(trial.value(goal.metric))
+    return [f"{_sought(goal)} {goal.metric}", f"{value} · trial {trial.number}"]
 
 
 def _at_step(trial: Trial, snapshot: Snapshot) -> str:
@@ -113,8 +146,11 @@ def _at_step(trial: Trial, snapshot: Snapshot) -> str:
 def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
     """Return all trials, best first, the earlier of equals first as in ``sweep.best``.
 
-    Those without a value come last, the latest of them first.
+    Those without a value come last, the latest of them first. With several objectives front by
+    front, each by the first objective.
     """
+    if len(snapshot.goals) > 1:
+        return _ranked_by_front(snapshot)
     score = snapshot.goal.score
 
     def rank(trial: Trial) -> tuple[bool, float, int]:
@@ -124,6 +160,14 @@ def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
         return False, -value, trial.number
 
     return sorted(snapshot.trials, key=rank)
+
+
+def _ranked_by_front(snapshot: Snapshot) -> list[Trial]:
+    compared, scores = scores_table(snapshot.trials, snapshot.goals)
+    order = np.lexsort((-scores[:, 0], front_numbers(scores)))  # stable
+    placed = [compared[index] for index in order]
+    known = {trial.number for trial in placed}
+    return placed + [trial for trial in reversed(snapshot.trials) if trial.number not in known]
 
 
 def table_columns(snapshot: Snapshot) -> list[str]:
@@ -149,17 +193,18 @@ def table(
     shown += [t for t in listed[MOST_ROWS:] if t.status is Status.RUNNING][:MOST_ROWS]
     shown += [t for t in listed[MOST_ROWS:] if t.status is Status.FAILED][:10]
     names = table_columns(snapshot)
-    values = aligned([trial.value(snapshot.goal.metric) for trial in shown])
+    metrics = [goal.metric for goal in snapshot.goals]
+    columns = [aligned([trial.value(metric) for trial in shown]) for metric in metrics]
     rows = []
-    for trial, value in zip(shown, values, strict=True):
+    for trial, *values in zip(shown, *columns, strict=True):
         flat = snapshot.space.flatten(trial.params)
         cells = [param(flat[name]) if name in flat else "" for name in names]
-        rows.append([trial.number, value, cells, str(trial.status), note(trial, snapshot)])
+        rows.append([trial.number, values, cells, str(trial.status), note(trial, snapshot)])
     return {
-        "metric": snapshot.goal.metric,
+        "metrics": metrics,
         "names": names,
         "numeric": [_is_numeric(snapshot, name) for name in names],
-        "best": snapshot.best.number if snapshot.best is not None else -1,
+        "best": [trial.number for trial in snapshot.front],
         "rows": rows,
         "more": _left_out(len(listed) - len(shown), snapshot),
     }
@@ -189,7 +234,7 @@ def panel(
     snapshot: Snapshot, trial: Trial, clock: Callable[[], float] = time.time
 ) -> dict[str, Any]:
     """Return all that is known of one trial."""
-    goal, failure = snapshot.goal, trial.failure
+    failure, aims = trial.failure, {goal.metric for goal in snapshot.goals}
     flat = snapshot.space.flatten(trial.params)
     log = trial.log
     tail = log[-LOG_TAIL_CHARACTERS:]
@@ -200,7 +245,7 @@ def panel(
         "status": str(trial.status),
         "why": trial.reason,
         "facts": [[name, text] for name, text in _facts(snapshot, trial, clock) if text],
-        "metrics": [[k, number(v)] for k, v in trial.metrics.items() if k != goal.metric],
+        "metrics": [[k, number(v)] for k, v in trial.metrics.items() if k not in aims],
         "params": [[name, shortened(repr(value), 60)] for name, value in flat.items()],
         "log": tail.rstrip(),
         "traceback": failure.traceback.rstrip() if failure else "",
@@ -217,7 +262,7 @@ def _facts(snapshot: Snapshot, trial: Trial, clock: Callable[[], float]) -> list
         ran = f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
     started = time.strftime("%H:%M:%S", time.localtime(trial.started)) if trial.started else ""
     return [
-        (snapshot.goal.metric, number(trial.value(snapshot.goal.metric))),
+        *((goal.metric, number(trial.value(goal.metric))) for goal in snapshot.goals),
         (snapshot.step_name, f"{trial.steps:,}" if trial.count else ""),
         ("started", started),
         ("running for" if trial.status is Status.RUNNING else "took", ran),

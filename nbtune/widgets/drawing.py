@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nbtune.engine import Snapshot
-from nbtune.plots import curves, overview, parallel, theme
+from nbtune.plots import curves, overview, parallel, pareto, theme
 from nbtune.plots.lines import CurveBook, Lines
 
 __all__ = ["Drawing", "Look"]
@@ -69,16 +69,18 @@ class Drawing:
         self._snapshot: Snapshot | None = None
         self._shown: dict[str, Lines] = {name: getattr(scene, name) for name in curves.TRACES}
         self._label = scene.label_text
+        self._front = pareto.main_panel(snapshot)
         self._sent: dict[str, Any] = {
-            "xaxis.range": list(scene.x_range),
-            "yaxis.range": list(scene.y_range),
+            f"{axis}.range": settings["range"]
+            for axis, settings in overview.axes(scene, self._front).items()
+            if axis.startswith(("xaxis", "yaxis"))
         }
-        made = overview.assembled(scene, self._parallel, theme.ANY)
+        made = overview.assembled(scene, self._parallel, theme.ANY, self._front)
         self.figure = go.FigureWidget(**made)
         self.figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
         self.figure.add_class("nbtune-figure")
         self._on_select, self._on_brush = on_select, on_brush
-        for trace in self.figure.data[:_PARALLEL]:
+        for trace in (*self.figure.data[:_PARALLEL], *self.figure.data[_PARALLEL + 1 :]):
             trace.on_click(self._clicked)
         self.figure.data[_PARALLEL].on_change(self._brushed, "dimensions")
 
@@ -105,9 +107,10 @@ class Drawing:
         changed = lines is not None and lines.trials != self._parallel.trials
         with self.figure.batch_update():
             self._draw_curves(scene)
-            self._draw_axes(scene)
             if lines is not None:
                 self._draw_parallel(lines)
+                self._draw_front(snapshot)
+            self._draw_axes(scene)
             if look.colours != self._look.colours:
                 self._draw_shades(look.colours)
         self._look, self._snapshot = look, snapshot
@@ -158,7 +161,7 @@ class Drawing:
         # change places while one reads them are worse than an axis too few.
         paths = None
         if len(self._parallel.trials) < 2 * self._chosen_at:
-            paths = [axis.path for axis in self._parallel.axes[:-1]]
+            paths = self._parallel.paths
         else:
             self._chosen_at = max(1, len(self._parallel.trials))
         return parallel.scene(snapshot, self._book, scene, paths, width=look.width)
@@ -179,7 +182,7 @@ class Drawing:
             self.figure.data[curves.TRACES.index("label")].text = [scene.label_text]
 
     def _draw_axes(self, scene: curves.CurveScene) -> None:
-        layout = curves.axes(scene, overview.CURVES_SHARE)
+        layout = overview.axes(scene, self._front)
         for name in ("shapes", "annotations"):
             self._set(name, layout[name])
         for axis in ("xaxis", "yaxis"):
@@ -188,14 +191,22 @@ class Drawing:
             self._set(f"{axis}.title.text", settings["title"]["text"])
             self._set(f"{axis}.showticklabels", settings["showticklabels"])
             self._set(f"{axis}.showgrid", settings["showgrid"])
-            zoomed = self._sent.get(f"{axis}.range") != _plain(self.figure.layout[axis].range)
-            if not zoomed:
-                self._set(f"{axis}.range", settings["range"])
+            self._set_range(axis, settings["range"])
         self._set("xaxis.tickvals", layout["xaxis"]["tickvals"])
         self._set("yaxis.type", layout["yaxis"]["type"])
         best = self.figure.data[curves.TRACES.index("best")]
         if best.line.shape != shape:
             best.line.shape = shape
+        for axis in [name for name in ("xaxis2", "yaxis2") if name in layout]:
+            for name in ("type", "tickmode", "tickvals", "ticktext"):
+                self._set(f"{axis}.{name}", layout[axis][name])
+            self._set_range(axis, layout[axis]["range"])
+
+    def _set_range(self, axis: str, wanted: list[float]) -> None:
+        """Set the range of an axis, unless someone has zoomed in."""
+        path = f"{axis}.range"
+        if self._sent.get(path) == _plain(self.figure.layout[axis].range):
+            self._set(path, wanted)
 
     def _set(self, path: str, value: Any) -> None:
         """Set a property of the layout, when it is not what was sent last."""
@@ -219,6 +230,14 @@ class Drawing:
                     dimension.ticktext = made["ticktext"]
         self._parallel = lines
         self.recolour()
+
+    def _draw_front(self, snapshot: Snapshot) -> None:
+        self._front = pareto.main_panel(snapshot)
+        made = overview.front_traces(self._front)
+        for trace, new in zip(self.figure.data[_PARALLEL + 1 :], made, strict=True):
+            trace.x, trace.y = new["x"], new["y"]
+            if "customdata" in new:
+                trace.customdata = new["customdata"]
 
     def _draw_shades(self, colours: str) -> None:
         shades = theme.SHADES.get(colours, theme.ANY)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbtune.engine import Snapshot
-from nbtune.plots import curves, overview, parallel, theme
+from nbtune.plots import curves, overview, parallel, pareto, theme
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import plural
 from nbtune.trial import Failure
@@ -55,6 +55,7 @@ class Twin:
         self._head = content.head(snapshot)
         self._best = content.best(snapshot)
         self._table = content.table(snapshot, order[:ROWS])
+        self._word = self._best["title"].removesuffix(" SO FAR")
         self._left_out = len(order) - len(order[:ROWS])
 
     def bundles(self) -> list[Bundle]:
@@ -70,7 +71,8 @@ class Twin:
         scene = curves.CurveView(self._book).scene(self._snapshot)
         thin = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
         lines = parallel.scene(self._snapshot, self._book, scene)
-        made = overview.assembled(scene, lines, self._shades)
+        front = pareto.main_panel(self._snapshot)
+        made = overview.assembled(scene, lines, self._shades, front)
         return {
             "application/vnd.plotly.v1+json": {
                 **_plain(made),
@@ -92,7 +94,7 @@ class Twin:
         state = " · ".join(filter(None, [head["state"], head["why"], head["plan"]]))
         lines = [f"{head['name']}: {state}", head["progress"]]
         if best["value"]:
-            lines.append(f"best {best['value']} ({best['line']})")
+            lines.append(f"{self._word.lower()} {best['value']} ({best['line']})")
             lines += [f"  {name} = {value}" for name, value in best["params"]]
         lines.append(", ".join(words for _, words in head["counts"]) or "no trials")
         if head["alert"]:
@@ -101,10 +103,10 @@ class Twin:
 
     def _table_text(self) -> str:
         table = self._table
-        rows = [["trial", table["metric"], "status", "reason", *table["names"]]]
-        rows += [[str(n), value, s, why, *cells] for n, value, cells, s, why in table["rows"]]
+        rows = [["trial", *table["metrics"], "status", "reason", *table["names"]]]
+        rows += [[str(n), *values, s, why, *cells] for n, values, cells, s, why in table["rows"]]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        right = [True, True, False, False, *table["numeric"]]
+        right = [True, *(True for _ in table["metrics"]), False, False, *table["numeric"]]
         lines = [
             "  ".join(
                 cell.rjust(width) if is_right else cell.ljust(width)
@@ -167,7 +169,8 @@ def _summary_html(twin: Twin) -> str:
         parts.append(_failure_html(head["alert"]))
     if best["value"]:
         parts.append(
-            f'<div style="margin-top:10px;font-size:11px;letter-spacing:0.06em;{_QUIET}">BEST</div>'
+            f'<div style="margin-top:10px;font-size:11px;letter-spacing:0.06em;{_QUIET}">'
+            f"{escape(twin._word)}</div>"
             f'<div style="color:{theme.BEST};font-size:34px;font-weight:650;line-height:1.1">'
             f"{escape(best['value'])}</div>"
             f'<div style="{_QUIET};margin-bottom:6px">{escape(best["line"])}</div>'
@@ -194,24 +197,27 @@ def _failure_html(alert: dict[str, str]) -> str:
 
 def _table_html(twin: Twin) -> str:
     table = twin._table
-    sides = ["right", "right", "left", "left"]
+    sides = ["right", *("right" for _ in table["metrics"]), "left", "left"]
     sides += ["right" if numeric else "left" for numeric in table["numeric"]]
-    names = ["trial", table["metric"], "status", "reason", *table["names"]]
+    names = ["trial", *table["metrics"], "status", "reason", *table["names"]]
     header = _row(
         _cell("th", escape(name), f"text-align:{side};font-weight:400;white-space:nowrap;{_QUIET}")
         for name, side in zip(names, sides, strict=True)
     )
     rows = [header]
-    for number, value, cells, status, why in table["rows"]:
-        colour = f";color:{theme.BEST}" if number == table["best"] else ""
+    for number, values, cells, status, why in table["rows"]:
+        colour = f";color:{theme.BEST}" if number in table["best"] else ""
         shown = [
             _cell("td", str(number), "text-align:right"),
-            _cell("td", f"<b>{escape(value)}</b>", f"text-align:right{colour}"),
+            *(
+                _cell("td", f"<b>{escape(value)}</b>", f"text-align:right{colour}")
+                for value in values
+            ),
             _cell("td", status, "text-align:left;" + _status_style(status)),
             _cell("td", escape(why), f"text-align:left;white-space:nowrap;{_QUIET}"),
             *(
                 _cell("td", escape(cell), f"text-align:{side};white-space:nowrap")
-                for cell, side in zip(cells, sides[4:], strict=True)
+                for cell, side in zip(cells, sides[len(sides) - len(cells) :], strict=True)
             ),
         ]
         rows.append(_row(shown))

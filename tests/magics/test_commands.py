@@ -112,6 +112,34 @@ def test_apply_binds_the_best_params_and_shows_them(shell, say, swept):
     assert (shell.user_ns["x"], shell.user_ns["depth"]) == (best["x"], best["depth"])
 
 
+@pytest.fixture
+def traded(shell):
+    """A sweep with two objectives."""
+    cell = f"{CELL}\nmodel = [x, depth]\nreport(step=9, score=x, cost=x)"
+    line = LINE.replace("--maximize score", "--maximize score --minimize cost")
+    shell.run_cell(tune(f"traded {line} --wait", cell)).raise_error()
+    return shell.user_ns["traded"]
+
+
+def test_apply_of_several_objectives_asks_for_a_trial(shell, refusal, traded):  # FEATURES C7
+    shown = refusal("%tune apply traded")
+
+    numbers = ", ".join(str(trial.number) for trial in traded.best)
+    assert (
+        f"has 2 objectives, so there is no one best trial: add --trial N. On its front: {numbers}"
+        in shown
+    )
+
+
+def test_apply_puts_the_params_of_the_trial_named(shell, say, traded):
+    params = traded.trial(1).params
+
+    shown = say("%tune apply traded --trial 1 --run")
+
+    assert f"(score {params['x']:.4g}, cost {params['x']:.4g})" in shown
+    assert shell.user_ns["model"] == [params["x"], params["depth"]]
+
+
 def test_apply_run_leaves_what_the_cell_makes_on_the_best_params(shell, say):
     shell.run_cell(tune(f"quick {LINE} --wait", f"{CELL}\nmodel = [x, depth]")).raise_error()
     best = shell.user_ns["quick"].best_params

@@ -68,6 +68,31 @@ def test_options_reach_the_sweep(shell):
     assert snapshot.rungs[0] == 3
 
 
+def test_several_metrics_make_several_objectives(shell):  # FEATURES C7
+    line = "--maximize score,depth --minimize cost --trials 2 --searcher random --workers Inline()"
+    cell = "x: Real(0, 1) = 0.5\nreport(score=x, depth=2, cost=x)"
+
+    shell.run_cell(tune(f"traded {line} --wait --quiet", cell)).raise_error()
+
+    traded = shell.user_ns["traded"]
+    assert [(goal.metric, goal.direction) for goal in traded.goals] == [
+        ("score", "maximize"),
+        ("depth", "maximize"),
+        ("cost", "minimize"),
+    ]
+    assert len(traded.best) == 2
+
+
+def test_resume_towards_fewer_objectives_is_refused(shell, refusal):
+    line = "--maximize score --minimize cost --trials 2 --searcher random --workers Inline()"
+    cell = "x: Real(0, 1) = 0.5\nreport(score=x, cost=x)"
+    shell.run_cell(tune(f"traded {line} --wait --quiet", cell)).raise_error()
+
+    shown = refusal(tune("traded --maximize score --resume --trials 3 --quiet", cell))
+
+    assert "was started with --maximize score --minimize cost: resume it so" in shown
+
+
 def test_part_may_be_an_object_of_the_notebook(shell):
     from nbtune.searchers import Points
 

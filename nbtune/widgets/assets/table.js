@@ -77,15 +77,16 @@ function render({ model, el }) {
     act();
   }
 
-  function makeRow(content, [trial, value, cells, status, note], index) {
-    const row = make("tr", trial === content.best ? "nbt-is-best" : "");
+  function makeRow(content, [trial, values, cells, status, note], index) {
+    const row = make("tr", content.best.includes(trial) ? "nbt-is-best" : "");
     row.dataset.trial = trial;
     row.tabIndex = index === 0 ? 0 : -1;
     const state = make("td");
     state.append(statusWord(status));
     const why = make("td", "nbt-note", note);
     why.title = note;
-    row.append(make("td", "nbt-num", String(trial)), make("td", "nbt-num nbt-value", value), state, why);
+    row.append(make("td", "nbt-num", String(trial)));
+    row.append(...values.map((value) => make("td", "nbt-num nbt-value", value)), state, why);
     cells.forEach((cell, i) => row.append(make("td", content.numeric[i] ? "nbt-num" : "", cell)));
     row.addEventListener("click", () => select(trial === selected() ? null : trial));
     row.addEventListener("keydown", (event) => press(event, row));
@@ -93,11 +94,12 @@ function render({ model, el }) {
   }
 
   function makeHeader(content) {
-    const key = JSON.stringify([content.metric, content.names, content.numeric]);
+    const key = JSON.stringify([content.metrics, content.names, content.numeric]);
     if (key === header) return;
     header = key;
     const row = make("tr");
-    row.append(make("th", "nbt-num", "trial"), make("th", "nbt-num", content.metric));
+    row.append(make("th", "nbt-num", "trial"));
+    row.append(...content.metrics.map((metric) => make("th", "nbt-num", metric)));
     row.append(make("th", "", "status"), make("th", "nbt-note", "reason"));
     content.names.forEach((name, i) => {
       const cell = make("th", content.numeric[i] ? "nbt-num" : "");
@@ -120,7 +122,7 @@ function render({ model, el }) {
     if (!content.rows) return;
     table.hidden = content.rows.length === 0;
     makeHeader(content);
-    const key = JSON.stringify(content.rows);
+    const key = JSON.stringify([content.rows, content.best]);
     if (key !== drawn) {
       drawn = key;
       const focused = body.contains(document.activeElement)
