@@ -29,7 +29,8 @@ def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
     """Return one row a stored sweep, oldest first.
 
     Columns: ``status``, ``reason``, ``metric``, ``direction``, ``trials``, ``completed``,
-    ``stopped``, ``failed``, ``created`` (UTC), ``seconds``, ``plan``; indexed by ``name``.
+    ``stopped``, ``failed``, ``created`` (UTC), ``seconds``, ``plan``; indexed by ``name``. Of more
+    objectives than one ``metric`` and ``direction`` list each, in the same order.
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
