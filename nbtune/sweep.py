@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from nbtune.callbacks import Every
+from nbtune.curves import curves_of
 from nbtune.definition import (
     Definition,
     budget_of,
@@ -36,7 +37,7 @@ from nbtune.naming import free_name
 from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
 from nbtune.objective.cargo import Cargo
 from nbtune.portable import check_state, restore, state_of
-from nbtune.replay import Replay, curves_of, replay
+from nbtune.replaying import Replay, replay_curves
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
@@ -722,11 +723,11 @@ class Sweep(Results):
         Returns
         -------
         Replay
-            Its ``seconds``, ``steps`` and ``best``, and its ``snapshot``.
+            Its ``seconds``, the share ``saved``, ``steps`` and ``best``, and its ``snapshot``.
         """
         definition = self._definition
-        return replay(
-            curves_of(self.snapshot().trials),
+        return replay_curves(
+            curves_of(self.snapshot().trials, self.goal.metric),
             goal=definition.goal,
             scheduler=copy.deepcopy(build_scheduler(scheduler)),
             slots=definition.workers.slots if workers is None else workers,
