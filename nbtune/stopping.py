@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from nbtune.exceptions import SpecError
+from nbtune.registry import Registry
 from nbtune.trial import Goal, Status, Trial
 
-__all__ = ["FailureRate", "MetricThreshold", "Plateau", "StopRule"]
+__all__ = ["FailureRate", "MetricThreshold", "Plateau", "StopRule", "registry"]
 
 
 class StopRule:
@@ -267,6 +268,18 @@ class Plateau(StopRule):
 
     def _names(self) -> str:
         return " or ".join(goal.metric for goal in self.goals)
+
+
+registry: Registry[StopRule] = Registry(
+    word="stop_when",
+    base=StopRule,
+    group="nbtune.stopping",
+    builtin={
+        "metric_threshold": "nbtune.stopping:MetricThreshold",
+        "failure_rate": "nbtune.stopping:FailureRate",
+        "plateau": "nbtune.stopping:Plateau",
+    },
+)
 
 
 def _finite(call: str, value: object) -> float:
