@@ -47,7 +47,6 @@ def stored_snapshot(
         trials=trials,
         best=best[0] if best else None,
         elapsed=row.elapsed if row else 0.0,
-        remaining=None,
         trial_limit=definition.budget.trials,
         time_limit=definition.budget.time_limit,
         plan=definition.plan,

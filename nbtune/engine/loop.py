@@ -505,7 +505,7 @@ class Engine:
             trials=self._clerk.trials(),
             best=best.snapshot(self._job.folder) if best else None,
             elapsed=elapsed,
-            remaining=self._ledger.remaining(elapsed) if active else None,
+            budgets=self._ledger.remaining(self._inbox.now(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,
             time_limit=self._ledger.budget.time_limit,
             plan=self._row.plan,

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from nbtune.engine.ledger import Spending
 from nbtune.space import Space
 from nbtune.trial import Failure, Goal, Status, Trial
 
@@ -38,8 +39,8 @@ _ENDED = frozenset(
 class Snapshot:
     """A sweep at one moment, immutable and cheap to take.
 
-    ``trials[i].number == i``. ``elapsed`` is seconds of running, over all resumes; ``remaining`` an
-    estimate in seconds, None when there is nothing to estimate from. ``version`` grows with every
+    ``trials[i].number == i``. ``elapsed`` is seconds of running, over all resumes; ``budgets`` say
+    how each limit on the sweep stands, none where it does not run. ``version`` grows with every
     change, so that a view can tell whether anything is new.
     """
 
@@ -52,13 +53,19 @@ class Snapshot:
     trials: tuple[Trial, ...] = field(repr=False)
     best: Trial | None
     elapsed: float
-    remaining: float | None
+    budgets: tuple[Spending, ...] = ()
     trial_limit: int | None
     time_limit: float | None
     plan: str
     rungs: tuple[int, ...]
     failure: Failure | None
     version: int
+
+    @property
+    def remaining(self) -> float | None:
+        """The estimated seconds until the first of the budgets ends the sweep, None unknown."""
+        known = [budget.seconds for budget in self.budgets if budget.seconds is not None]
+        return min(known, default=None)
 
     @property
     def counts(self) -> dict[Status, int]:
