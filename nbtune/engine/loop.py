@@ -23,7 +23,13 @@ from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested, Thinker
-from nbtune.engine.verdict import common_failure, missing_metric, outcome
+from nbtune.engine.verdict import (
+    common_failure,
+    leave_paused,
+    missing_metric,
+    outcome,
+    take_up_paused,
+)
 from nbtune.engine.watch import Watch
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
@@ -172,6 +178,7 @@ class Engine:
             while not self._over():
                 self._step()
             self._workers.close()
+            self._leave_paused()
             self._status = self._final
             while not self._flush():  # a full disk: the last rows matter too
                 time.sleep(HEARTBEAT_SECONDS)
@@ -190,6 +197,12 @@ class Engine:
             self._announcer.close()
             self._at_end()
             self._done.set()
+
+    def _leave_paused(self) -> None:
+        for run in self._ledger.runs:
+            if run.status is Status.PAUSED:
+                leave_paused(run, self._scheduler.explain(run.number))
+                self._clerk.mark(run)
 
     def _over(self) -> bool:
         return self._status is SweepStatus.STOPPING and not self._ledger.running
@@ -235,6 +248,7 @@ class Engine:
                 self._start_again(trial, origin)
                 continue
             run = Run.from_trial(trial, origin)
+            take_up_paused(run)
             self._ledger.adopt(run)
             self._clerk.adopt(run)
             self._thinker.begin(run.number, run.params)
