@@ -47,7 +47,8 @@ def curves_of(trials: Iterable[Trial], metric: str) -> list[Curve]:
             Curve(
                 [report.step for report in trial.reports],
                 [dict(report.metrics) for report in trial.reports],
-                [max(0.0, after - before) for before, after in itertools.pairwise(times)],
+                # Rounded: the engine tells simultaneous moments apart by their last digits.
+                [round(max(0.0, after - now), 6) for now, after in itertools.pairwise(times)],
             )
         )
     return curves
