@@ -41,7 +41,7 @@ def moving():
     for i in range(len(trials) - 10, len(trials)):
         trials[i] = replace(trials[i], status=Status.RUNNING, count=step, ended=None, reason="")
     return replace(whole, status=SweepStatus.RUNNING, trials=tuple(trials), version=tick,
-                   elapsed=tick / 4, remaining=10.0)
+                   elapsed=tick / 4)
 
 sweep.snapshot = moving
 """

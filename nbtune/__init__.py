@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from nbtune.objective import Command, tunable
+    from nbtune.replaying import replay
     from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
     from nbtune.sweep import Sweep
     from nbtune.trial import Trial
@@ -51,6 +52,7 @@ _HOME = {
         "WorkerError",
     ),
     "nbtune.objective": ("Command", "tunable"),
+    "nbtune.replaying": ("replay",),
     "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Real", "Space"),
     "nbtune.sweep": ("Sweep",),
     "nbtune.trial": ("Trial",),
@@ -84,6 +86,7 @@ __all__ = [
     "current_trial",
     "load",
     "load_checkpoint",
+    "replay",
     "report",
     "save_checkpoint",
     "sweeps",

@@ -52,8 +52,8 @@ def save_checkpoint(state: Any) -> None:
 def load_checkpoint(default: T | None = None) -> Any | T:
     """Return what the trial saved last, or `default` when it has saved nothing.
 
-    What was saved just before a report that never arrived (the process was killed in between) is
-    passed over for the one before, so that no step is missing. A folder comes back as the `Path` of
+    What was saved since the last report that arrived (the process was killed in between) is passed
+    over for the one before, so that no step is missing. A folder comes back as the `Path` of
     the copy, to be read and not changed.
     """
     reporter = active_reporter()
@@ -69,7 +69,8 @@ def load_checkpoint(default: T | None = None) -> Any | T:
 
 
 def _followed(saved: list[Path], known_until: int) -> list[Path]:
-    """Drop the newest checkpoint if the report that was to follow it is not known."""
+    """Drop the checkpoints whose reports, before them and the one to follow, are not all known."""
+    saved = [path for path in saved if _step(path) <= known_until]
     if not saved or _step(saved[-1]) < known_until:
         return saved
     # Two in a row after the same report: this trial does not save before each report.

@@ -10,9 +10,10 @@ from typing import Literal
 
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores, scores_of
+from nbtune.registry import Registry
 from nbtune.trial import Goal, Status, Trial
 
-__all__ = ["FailureRate", "MetricThreshold", "Plateau", "StopRule"]
+__all__ = ["FailureRate", "MetricThreshold", "Plateau", "StopRule", "registry"]
 
 
 class StopRule:
@@ -277,6 +278,18 @@ class Plateau(StopRule):
 def _reaches(one: Scores, other: Scores, margin: float) -> bool:
     """Whether `one` is at least as good as `other` in all, give or take `margin`."""
     return all(a + margin >= b for a, b in zip(one, other, strict=True))
+
+
+registry: Registry[StopRule] = Registry(
+    word="stop_when",
+    base=StopRule,
+    group="nbtune.stopping",
+    builtin={
+        "metric_threshold": "nbtune.stopping:MetricThreshold",
+        "failure_rate": "nbtune.stopping:FailureRate",
+        "plateau": "nbtune.stopping:Plateau",
+    },
+)
 
 
 def _finite(call: str, value: object) -> float:

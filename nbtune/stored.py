@@ -46,7 +46,6 @@ def stored_snapshot(
         trials=trials,
         front=tuple(front(trials, definition.goals)),
         elapsed=row.elapsed if row else 0.0,
-        remaining=None,
         trial_limit=definition.budget.trials,
         time_limit=definition.budget.time_limit,
         plan=definition.plan,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from nbtune.callbacks import Every
+from nbtune.curves import curves_of
 from nbtune.definition import (
     Definition,
     budget_of,
@@ -36,7 +37,7 @@ from nbtune.naming import free_name
 from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
 from nbtune.objective.cargo import Cargo
 from nbtune.portable import check_state, restore, state_of
-from nbtune.replay import Replay, curves_of, replay
+from nbtune.replaying import Replay, replay_curves
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
@@ -196,6 +197,7 @@ class Sweep(Results):
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored: tuple[float, Snapshot] | None = None
         self._selected: list[int] | None = None
+        self._retold: tuple[tuple[Trial, ...], Scheduler] | None = None
         self._guard = threading.RLock()
 
     @classmethod
@@ -661,11 +663,17 @@ class Sweep(Results):
         return self._told().explain(trial if isinstance(trial, int) else trial.number)
 
     def _told(self) -> Scheduler:
-        """Return a scheduler that has been told what the sweep's own was."""
-        _, scheduler = self._definition.setup_parts()
-        started = [trial for trial in self.snapshot().trials if trial.started is not None]
-        replay_history(scheduler, [Run.from_trial(trial, "") for trial in started], self.goal)
-        return scheduler
+        """Return a scheduler that has been told what the sweep's own was; kept until more comes.
+
+        Telling takes some 10 us a report: 30 ms for 1,000 trials under Hyperband.
+        """
+        trials = self.snapshot().trials
+        if self._retold is None or self._retold[0] != trials:
+            _, scheduler = self._definition.setup_parts()
+            started = [trial for trial in trials if trial.started is not None]
+            replay_history(scheduler, [Run.from_trial(trial, "") for trial in started], self.goal)
+            self._retold = trials, scheduler
+        return self._retold[1]
 
     @property
     def selected(self) -> "pd.DataFrame":
@@ -739,11 +747,11 @@ class Sweep(Results):
         Returns
         -------
         Replay
-            Its ``seconds``, ``steps`` and ``best``, and its ``snapshot``.
+            Its ``seconds``, the share ``saved``, ``steps`` and ``best``, and its ``snapshot``.
         """
         definition = self._definition
-        return replay(
-            curves_of(self.snapshot().trials),
+        return replay_curves(
+            curves_of(self.snapshot().trials, self.goal.metric),
             goals=definition.goals,
             scheduler=copy.deepcopy(build_scheduler(scheduler)),
             slots=definition.workers.slots if workers is None else workers,

@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nbtune.engine import Snapshot, SweepStatus
+from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front
+from nbtune.schedulers import Explanation
 from nbtune.space import Choice, Int, Real, Space
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
@@ -68,7 +69,7 @@ def snapshot(*trials: Trial, **fields: Any) -> Snapshot:
         "trials": trials,
         "front": tuple(front(trials, goals)),
         "elapsed": 41.0,
-        "remaining": 22.0,
+        "budgets": (Spending(name="trials", left=50, seconds=22.0),),
         "trial_limit": 60,
         "time_limit": None,
         "plan": "Bayes + Hyperband · 2 slots, 1 core each",
@@ -98,7 +99,7 @@ def mixed(count: int = 12) -> Snapshot:
 def ended(of: Snapshot) -> Snapshot:
     """The same sweep, completed."""
     return dataclasses.replace(
-        of, status=SweepStatus.COMPLETED, reason="12 of 12 trials", remaining=None, trial_limit=12
+        of, status=SweepStatus.COMPLETED, reason="12 of 12 trials", budgets=(), trial_limit=12
     )
 
 
@@ -111,6 +112,8 @@ class Shown:
         self.told: list[Any] = []
         self.selected: list[int] | None = None
         self.waiting: list[Callable[[], None]] = []
+        self.explanations: dict[int, Explanation] = {}
+        self.asked: list[int] = []
 
     def snapshot(self) -> Snapshot:
         return self.now
@@ -126,6 +129,10 @@ class Shown:
 
     def kill(self, number: int) -> None:
         self.told.append(("kill", number))
+
+    def explain(self, trial: Trial) -> Explanation | None:
+        self.asked.append(trial.number)
+        return self.explanations.get(trial.number)
 
     def while_waiting(self, callback: Callable[[], None]) -> None:
         self.waiting.append(callback)

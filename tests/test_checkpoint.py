@@ -64,6 +64,17 @@ def test_what_was_saved_before_a_report_that_never_arrived_is_passed_over(run):
         assert load_checkpoint() == 3
 
 
+def test_several_reports_that_never_arrived_leave_no_hole(run):
+    with run():
+        for epoch in range(1, 4):
+            save_checkpoint(epoch)
+            report(epoch=epoch, loss=1.0)
+        save_checkpoint(4)
+
+    with run(known_until=2):
+        assert load_checkpoint("from the start") == "from the start"
+
+
 def test_the_first_checkpoint_without_its_report_counts_for_nothing(run):
     with run():
         save_checkpoint(1)

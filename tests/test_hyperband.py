@@ -180,11 +180,20 @@ def test_a_stopped_trial_is_recorded_too():
 )
 def test_the_reason_names_the_rung_and_the_share(reduction_factor, share):
     scheduler = ready(100, grace_period=5, reduction_factor=reduction_factor)
-    run(scheduler, 0, [1.0] * 5)
+    run(scheduler, 0, [1.0] * 6)
 
     _, decision = run(scheduler, 1, [0.0] * 5)
 
     assert decision == Stop(f"rung 5: below the best {share}")
+
+
+def test_the_reason_says_so_where_others_ended_by_themselves():
+    scheduler = ready()
+    run(scheduler, 0, [1.0] * 3)
+
+    *_, decision = run(scheduler, 1, [2.0, 2.0, 0.0])
+
+    assert decision == Stop("rung 3: below the best third; others ended at 3 as well")
 
 
 def test_an_explanation_keeps_how_a_stopped_trial_stood():

@@ -100,18 +100,79 @@ def test_compute_seconds_add_up_over_ended_and_running_trials():
     assert books.compute_seconds(7.0) == 9.0
 
 
-def test_the_remaining_time_follows_the_pace_so_far():
+def spending(books, name, *, now=0.0, elapsed=0.0):
+    """What is left of one limit, and the estimate in seconds."""
+    (found,) = [each for each in books.remaining(now, elapsed) if each.name == name]
+    return found.left, found.seconds
+
+
+def test_without_a_limit_nothing_remains():
+    assert ledger(trial_time_limit=5).remaining(0.0, 10.0) == ()
+
+
+def test_trials_go_on_at_the_pace_so_far():
     books = ledger(trials=10)
     run(books, 0.1)
-    assert books.remaining(5.0) is None
+    assert spending(books, "trials", elapsed=5.0) == (9, None)
 
     run(books, 0.1)
 
-    assert books.remaining(10.0) == 40.0
+    assert spending(books, "trials", elapsed=10.0) == (8, 40.0)
 
 
-def test_the_remaining_time_is_at_most_the_time_limit():
-    assert ledger(time_limit=60).remaining(45.0) == 15.0
+def test_a_running_trial_counts_as_half_done():
+    books = ledger(trials=10)
+    run(books, 0.1)
+    run(books, 0.1)
+    run(books, 0.1, status=None)
+    run(books, 0.1, status=None)
+
+    # 3 of 10 are done after 12 s, 7 are not
+    assert spending(books, "trials", elapsed=12.0) == (8, 28.0)
+
+
+def test_a_paused_trial_has_had_its_turn_until_it_goes_on():
+    books = ledger(trials=4)
+    paused = [run(books, 0.1, status=Status.PAUSED) for _ in range(4)]
+    assert spending(books, "trials", elapsed=8.0) == (0, 0.0)
+
+    books.start(paused[0], 0, 8.0)
+
+    assert spending(books, "trials", elapsed=7.0) == (1, 1.0)
+
+
+def test_the_time_limit_is_what_the_clock_says():
+    assert spending(ledger(time_limit=60), "time_limit", elapsed=45.0) == (15, 15)
+
+
+def test_compute_time_goes_as_fast_as_trials_run():
+    books = ledger(compute_time_limit=100.0)
+    run(books, 0.1, start=0.0, end=20.0)
+    assert spending(books, "compute_time_limit", now=20.0, elapsed=20.0) == (80, None)
+
+    for _ in range(4):
+        run(books, 0.1, start=20.0, status=None)
+
+    assert spending(books, "compute_time_limit", now=30.0, elapsed=30.0) == (40, 10)
+
+
+def test_steps_go_on_at_the_pace_so_far_and_then_trials_run_to_their_end():
+    books = ledger(max_total_steps=10)
+    assert spending(books, "max_total_steps", elapsed=1.0) == (10, None)
+    run(books, 0.1, 0.2, 0.3, start=0.0, end=6.0)
+    assert spending(books, "max_total_steps", elapsed=6.0) == (7, 14)
+
+    run(books, 0.1, start=6.0, status=None)
+
+    # 6 more at 2 s each, and then half of the 6 s that a trial takes
+    assert spending(books, "max_total_steps", elapsed=8.0) == (6, 12 + 3)
+
+
+def test_limits_that_are_passed_leave_nothing():
+    books = ledger(time_limit=5, max_total_steps=2)
+    run(books, 0.1, 0.2, 0.3)
+
+    assert [(each.left, each.seconds) for each in books.remaining(9.0, 9.0)] == [(0, 0), (0, 0)]
 
 
 def test_a_snapshot_does_not_change_when_the_trial_goes_on(tmp_path):

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 import nbtune
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("sklearn", "skopt", "pandas", "plotly", "ipywidgets", "distributed")
+HEAVY = ("sklearn", "skopt", "pandas", "plotly", "ipywidgets", "distributed", "torch")
 
 
 def modules_after(code):
@@ -69,7 +69,7 @@ def test_the_code_in_the_readme_runs_in_a_notebook(tmp_path):
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
 
-    assert len(cells) == 13
+    assert len(cells) == 14
     score = float(notebook.cells[-1].outputs[-1].data["text/plain"])
     assert 0.9 < score <= 1
 

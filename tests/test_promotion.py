@@ -86,6 +86,7 @@ def test_a_trial_among_the_best_goes_on_at_once_to_the_next_rung_and_at_last_to_
 def test_a_pause_says_how_the_trial_stands():
     decisions = at_rung_1(ready(9), 1.0, 2.0, 0.0)
 
+    assert decisions[1] == Pause("rung 1: 1 of 2, too few so far to promote one")
     assert decisions[2] == Pause("rung 1: 3 of 3, not among the best third so far")
 
 
@@ -184,6 +185,8 @@ def test_size_ratios_hold_a_promotion_back(keep_size_ratios, decided):
         answers.append(scheduler.decide(number, 1, float(number)))
 
     assert [type(answer) for answer in answers] == decided
+    if keep_size_ratios:
+        assert answers[4] == Pause("rung 1: 1 of 5, the rung above has had its share so far")
 
 
 def test_with_promotion_size_ratios_are_no_reason_to_warn():

@@ -1,5 +1,6 @@
 """Trials that are paused and go on: in the engine, on every kind of worker, and over a restart."""
 
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from nbtune import Real, Sweep, load_checkpoint, report, save_checkpoint
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Run
 from nbtune.schedulers import Hyperband, SyncHyperband
+from nbtune.searchers import Points
 from nbtune.store import Store
 from nbtune.trial import Status
 from nbtune.workers import Inline, Local, Simulated
@@ -191,3 +193,45 @@ def test_what_is_enqueued_runs_beside_a_schedule_that_is_full():
     qualities = [trial.params["quality"] for trial in done.snapshot().trials]
     assert {tenth / 20 for tenth in range(20)} <= set(qualities)
     assert done.reason == "the schedule is complete"
+
+
+def reasons(done, status):
+    return {trial.reason for trial in done.snapshot().trials if trial.status is status}
+
+
+@pytest.mark.parametrize("scheduler", [Hyperband(max_t=9, type="promotion"), SyncHyperband(9)])
+def test_a_trial_left_paused_says_how_it_stood_and_that_it_is_not_promoted(scheduler):
+    done = sweep(keeping, name="left", scheduler=scheduler).run()
+
+    said = reasons(done, Status.PAUSED)
+    assert all(
+        re.fullmatch(r"rung [13]: \d+ of \d+; not promoted when the sweep ended", reason)
+        for reason in said
+    )
+    assert said == reasons(nbtune.load("left"), Status.PAUSED)
+
+
+def test_a_sweep_that_is_resumed_has_not_given_up_its_paused_trials():
+    sweep(keeping, name="left", trials=9).run()
+    again = nbtune.load("left").resume(trials=40)
+    first = reasons(again, Status.PAUSED)
+    again.wait(30)
+
+    assert not any("not promoted" in reason for reason in first)
+    assert all(reason.count("not promoted") == 1 for reason in reasons(again, Status.PAUSED))
+
+
+def falling_behind(quality: Real(0, 1), loss_at_last: Real(0, 1)):
+    for epoch in range(1, 10):
+        report(epoch=epoch, accuracy=quality - 1 / epoch - loss_at_last * (epoch == 9))
+
+
+def test_a_trial_stopped_where_others_ended_by_themselves_says_so():
+    points = [{"quality": 0.5, "loss_at_last": 0.0}, {"quality": 0.6, "loss_at_last": 0.5}]
+    options = {"scheduler": Hyperband(), "searcher": Points(points), "trials": None}
+
+    done = sweep(falling_behind, workers=Inline(1), **options).run()
+
+    first, second = done.snapshot().trials
+    assert (first.status, first.reason) == (Status.COMPLETED, "")
+    assert second.reason == "rung 9: below the best third; others ended at 9 as well"

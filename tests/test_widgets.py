@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pictured import FAILURE, Shown, curve, ended, made, mixed, snapshot
 
-from nbtune.engine import SweepStatus
+from nbtune.engine import Spending, SweepStatus
 from nbtune.plots.curves import TRACES
 from nbtune.plots.lines import CurveBook
 from nbtune.trial import Status
@@ -51,6 +51,39 @@ def test_the_head_says_how_far_and_when_done():
 
     assert head["progress"] == "10 of 60 trials · 0:41 elapsed · about 0:22 left"
     assert head["actions"] == ["pause", "stop"]
+
+
+def test_the_progress_counts_paused_trials_as_over():
+    trials = [made(n, [0.1], Status.PAUSED) for n in range(3)] + [made(3, [0.2], Status.RUNNING)]
+
+    assert content.head(snapshot(*trials))["progress"].startswith("3 of 60 trials")
+
+
+@pytest.mark.parametrize("name", ["trials", "time_limit"])
+def test_a_single_budget_that_the_progress_tells_is_not_told_twice(name):
+    budgets = (Spending(name=name, left=22, seconds=160.0),)
+
+    assert content.head(snapshot(budgets=budgets))["budgets"] == []
+
+
+# FEATURES C3
+def test_each_budget_says_what_is_left_and_which_is_reached_first():
+    budgets = (
+        Spending(name="trials", left=22, seconds=160.0),
+        Spending(name="time_limit", left=475.0, seconds=475.0),
+        Spending(name="compute_time_limit", left=950.0, seconds=None),
+        Spending(name="max_total_steps", left=1588, seconds=72.0),
+    )
+
+    head = content.head(snapshot(budgets=budgets))
+
+    assert head["budgets"] == [
+        ["22 trials left, about 2:40", False],
+        ["time limit in 7:55", False],
+        ["15:50 of compute time left", False],
+        ["1,588 epochs left, about 1:12", True],
+    ]
+    assert head["progress"].endswith("about 1:12 left")
 
 
 def test_the_bar_counts_trials_by_status():

@@ -43,7 +43,9 @@ def test_any_kind_of_number_is_a_result(run, value):
 
 
 @pytest.mark.parametrize(
-    "value", [None, "text", [1, 2], object(), {}, {1: 2}, np.zeros(3)], ids=repr
+    "value",
+    [None, "text", [1, 2], object(), {}, {1: 2}, np.zeros(3)],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_number_is_nothing(run, value):
     outcome = run(lambda params: value)

@@ -129,7 +129,7 @@ def test_ten_thousand_slots_are_as_good_as_one(tmp_path):
 
     ends = [event.how for event in driver.events if isinstance(event, Ended)]
     assert (ends.count("returned"), ends.count("stopped")) == (5_000, 5_000)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # those of an earlier test may end meanwhile
 
 
 def test_it_needs_its_own_inbox(tmp_path):

@@ -2,7 +2,7 @@
 
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.history import replay
-from nbtune.engine.ledger import Budget, Run
+from nbtune.engine.ledger import Budget, Run, Spending
 from nbtune.engine.loop import Engine
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 
@@ -11,6 +11,7 @@ __all__ = [
     "Engine",
     "Run",
     "Snapshot",
+    "Spending",
     "SweepEnded",
     "SweepStatus",
     "TrialEnded",

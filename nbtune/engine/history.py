@@ -1,29 +1,39 @@
 """Tells a scheduler, in order of time, what it was told before a restart."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
-from nbtune.decision import Continue, Pause
+from nbtune.decision import Continue, Decision, Pause
 from nbtune.engine.ledger import Run
 from nbtune.schedulers.base import Scheduler
 from nbtune.stopping import StopRule
-from nbtune.trial import Goal
+from nbtune.trial import Goal, Status
 
 __all__ = ["recall", "replay"]
 
 
-def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> None:
-    """Bring a fresh scheduler to where it stood after `runs`, all of them ended or paused."""
-    runs = list(runs)
+def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> dict[int, Decision]:
+    """Bring a fresh scheduler to where it stood after `runs`, all of which have started.
+
+    Returns
+    -------
+    dict of int to Decision
+        By trial, how the scheduler ended its last run: with Stop, Complete, Reject or Pause. One
+        that neither ended nor paused, and is in there, was interrupted before that was done.
+    """
+    by_number = {run.number: run for run in runs}
     told = _Told(scheduler, goal)
-    for _, number, step, metrics in _moments(runs):
-        if metrics is None:
-            told.start(number)
-        else:
-            told.report(number, step, metrics)
-    for run in runs:
-        if run.status.ended:
-            told.end(run)
+    for moment in _moments(by_number.values(), ends=True):
+        match moment.what:
+            case _What.START:
+                told.start(moment.number)
+            case _What.REPORT:
+                told.report(moment.number, moment.step, moment.metrics)
+            case _What.END:
+                told.end(by_number[moment.number])
+    return told.ended
 
 
 def recall(rules: Sequence[StopRule], runs: Iterable[Run], elapsed: float, folder: Path) -> None:
@@ -37,13 +47,13 @@ def recall(rules: Sequence[StopRule], runs: Iterable[Run], elapsed: float, folde
         return
     began = min(run.started or 0.0 for run in runs)
     ends = {run.number: run for run in runs if run.status.ended}
-    for moment, number, _, metrics in _moments(runs):
-        now = min(elapsed, moment - began)
-        if metrics is not None:
+    for moment in _moments(runs):
+        now = min(elapsed, moment.time - began)
+        if moment.what is _What.REPORT:
             for rule in rules:
-                rule.reported(number, metrics, now)
-        run = ends.get(number)
-        if run is not None and (not run.reports or metrics is run.reports[-1].metrics):
+                rule.reported(moment.number, moment.metrics, now)
+        run = ends.get(moment.number)
+        if run is not None and moment.step == run.last_step:
             for rule in rules:
                 rule.ended(run.snapshot(folder), now)
 
@@ -55,17 +65,17 @@ class _Told:
         self._scheduler = scheduler
         self._goal = goal
         self._milestones: dict[int, int | None] = {}
-        self._paused: set[int] = set()
         self._values: dict[int, float] = {}
+        self.ended: dict[int, Decision] = {}
 
     def start(self, number: int) -> None:
         """Tell that a trial starts, or goes on after a pause."""
+        self.ended.pop(number, None)
         self._milestones[number] = self._scheduler.start(number).until
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
         """Tell a report, if the scheduler was asked about it."""
-        if number in self._paused:
-            self._paused.discard(number)
+        if isinstance(self.ended.get(number), Pause):
             self.start(number)
         if self._goal.metric in metrics:
             self._values[number] = metrics[self._goal.metric]
@@ -73,23 +83,49 @@ class _Told:
         if until is None or step < until or score is None:
             return
         decision = self._scheduler.decide(number, step, score)
-        self._milestones[number] = decision.until if isinstance(decision, Continue) else None
-        if isinstance(decision, Pause):
-            self._paused.add(number)
+        if isinstance(decision, Continue):
+            self._milestones[number] = decision.until
+        else:
+            self._milestones[number] = None
+            self.ended[number] = decision
 
     def end(self, run: Run) -> None:
         """Tell that a trial ended, unless the scheduler ended it."""
-        if self._milestones.get(run.number) is not None:
-            score = self._goal.score(self._values.get(run.number))
-            self._scheduler.end(run.number, run.last_step, score)
+        if self._milestones.get(run.number) is None:
+            return
+        has_failed = run.status is Status.FAILED
+        score = None if has_failed else self._goal.score(self._values.get(run.number))
+        self._scheduler.end(run.number, run.last_step, score)
 
 
-def _moments(runs: Iterable[Run]) -> list[tuple[float, int, int, Mapping[str, float] | None]]:
-    """Return starts and reports as (time, trial, step, metrics), a start before its reports."""
-    moments: list[tuple[float, int, int, Mapping[str, float] | None]] = []
+class _What(IntEnum):
+    """What happens at a moment; of the same trial at the same time in this order."""
+
+    START = 0
+    REPORT = 1
+    END = 2
+
+
+class _Moment(NamedTuple):
+    """Something that happened, as it sorts: the engine gives no two of them the same time."""
+
+    time: float
+    number: int
+    what: _What
+    step: int = 0
+    metrics: Mapping[str, float] = {}
+
+
+def _moments(runs: Iterable[Run], *, ends: bool = False) -> list[_Moment]:
+    """Return starts, reports and, if asked for, ends, in order of time."""
+    moments = []
     for run in runs:
-        moments.append((run.started or 0.0, run.number, 0, None))
-        moments.extend(
-            (report.time, run.number, report.step, report.metrics) for report in run.reports
-        )
-    return sorted(moments, key=lambda moment: moment[:3])
+        time = run.started or 0.0
+        moments.append(_Moment(time, run.number, _What.START))
+        for report in run.reports:
+            time = max(time, report.time)  # what was decided on came to the engine a little later
+            moments.append(_Moment(time, run.number, _What.REPORT, report.step, report.metrics))
+        if ends and run.status.ended:
+            time = max(time, run.ended or 0.0)
+            moments.append(_Moment(time, run.number, _What.END))
+    return sorted(moments, key=lambda moment: moment[:4])

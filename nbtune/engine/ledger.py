@@ -9,7 +9,7 @@ from nbtune.engine.leader import Leader
 from nbtune.pareto import Scores, scores_of
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 
-__all__ = ["Budget", "Ledger", "Run"]
+__all__ = ["Budget", "Ledger", "Run", "Spending"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,19 @@ class Budget:
         """Whether any limit ends the sweep."""
         limits = (self.trials, self.time_limit, self.compute_time_limit, self.max_total_steps)
         return any(limit is not None for limit in limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """How one limit on the whole sweep stands.
+
+    ``name`` is that of the limit in `Budget`; ``left`` is what remains of it in its own unit, never
+    below 0, and ``seconds`` estimates when it ends the sweep, None without anything to go by.
+    """
+
+    name: str
+    left: float
+    seconds: float | None
 
 
 class Run:
@@ -134,6 +147,7 @@ class Ledger:
         self.runs: list[Run] = []
         self.running: dict[int, Run] = {}
         self.ended = 0
+        self.paused = 0
         self.steps = 0
         self.seconds = 0.0
         self._leaders: Leader | Front = Leader() if len(self.goals) == 1 else Front()
@@ -154,6 +168,7 @@ class Ledger:
 
     def start(self, run: Run, slot: int, now: float) -> None:
         """Enter that a trial starts, or goes on after a pause."""
+        self.paused -= run.status is Status.PAUSED
         run.status, run.slot, run.began = Status.RUNNING, slot, now
         run.reason, run.decided, run.pausing, run.ended = "", False, False, None
         if run.started is None:
@@ -179,6 +194,7 @@ class Ledger:
 
     def _count_end(self, run: Run) -> None:
         self.ended += run.status.ended
+        self.paused += run.status is Status.PAUSED
         self._leaders.update(run.number, self.scores(run))
 
     def score(self, run: Run) -> float | None:
@@ -228,11 +244,42 @@ class Ledger:
             return f"compute time limit of {compute_limit:g} s reached"
         return ""
 
-    def remaining(self, elapsed: float) -> float | None:
-        """Estimate the seconds until the sweep ends, None without anything to go by."""
-        estimates = []
-        if self.budget.trials is not None and self.ended >= 2:
-            estimates.append((self.budget.trials - self.ended) * elapsed / self.ended)
-        if self.budget.time_limit is not None:
-            estimates.append(self.budget.time_limit - elapsed)
-        return max(0.0, min(estimates)) if estimates else None
+    def remaining(self, now: float, elapsed: float) -> tuple[Spending, ...]:
+        """Return how each limit on the sweep stands; estimates go on at the pace so far."""
+        budget = self.budget
+        left: dict[str, tuple[float, float | None]] = {}
+        if budget.trials is not None:
+            over = self.ended + self.paused
+            left["trials"] = budget.trials - over, self._seconds_to_trials(budget.trials, elapsed)
+        if budget.time_limit is not None:
+            left["time_limit"] = budget.time_limit - elapsed, budget.time_limit - elapsed
+        if budget.compute_time_limit is not None:
+            unspent = budget.compute_time_limit - self.compute_seconds(now)
+            running = len(self.running)  # each spends a second in a second
+            left["compute_time_limit"] = unspent, unspent / running if running else None
+        if budget.max_total_steps is not None:
+            unspent = budget.max_total_steps - self.steps
+            left["max_total_steps"] = unspent, self._seconds_to_steps(unspent, elapsed)
+        return tuple(
+            Spending(name=name, left=max(0, rest), seconds=None if s is None else max(0.0, s))
+            for name, (rest, s) in left.items()
+        )
+
+    def _seconds_to_trials(self, trials: int, elapsed: float) -> float | None:
+        """Estimate when so many trials are over; one that runs counts as half done."""
+        over = self.ended + self.paused
+        if over < 2:
+            return None
+        done = over + len(self.running) / 2
+        return (trials - done) * elapsed / done
+
+    def _seconds_to_steps(self, steps: int, elapsed: float) -> float | None:
+        """Estimate when so many more steps are spent, and then what runs has run to its end.
+
+        That takes half of what a trial took in the mean.
+        """
+        if not self.steps:
+            return None
+        over = self.ended + self.paused
+        to_end = self.seconds / over / 2 if over and self.running else 0.0
+        return max(0, steps) * elapsed / self.steps + to_end

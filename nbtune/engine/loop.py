@@ -5,6 +5,7 @@ events to its inbox. It knows interfaces, no concrete searcher, scheduler or wor
 """
 
 import logging
+import math
 import threading
 import time
 import traceback
@@ -23,7 +24,14 @@ from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested, Thinker
-from nbtune.engine.verdict import common_failure, missing_metric, outcome
+from nbtune.engine.verdict import (
+    close_interrupted,
+    common_failure,
+    leave_paused,
+    missing_metric,
+    outcome,
+    take_up_paused,
+)
 from nbtune.engine.watch import Watch
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
@@ -97,6 +105,7 @@ class Engine:
         self._reason = ""
         self._failure: Failure | None = None
 
+        self._told_at = -math.inf  # the moment of what the scheduler was told last
         self._free: deque[int] = deque()
         self._waiting: deque[Run] = deque()  # entered, not started
 
@@ -171,6 +180,7 @@ class Engine:
             while not self._over():
                 self._step()
             self._workers.close()
+            self._leave_paused()
             self._status = self._final
             while not self._flush():  # a full disk: the last rows matter too
                 time.sleep(HEARTBEAT_SECONDS)
@@ -189,6 +199,12 @@ class Engine:
             self._announcer.close()
             self._at_end()
             self._done.set()
+
+    def _leave_paused(self) -> None:
+        for run in self._ledger.runs:
+            if run.status is Status.PAUSED:
+                leave_paused(run, self._scheduler.explain(run.number))
+                self._clerk.mark(run)
 
     def _over(self) -> bool:
         return self._status is SweepStatus.STOPPING and not self._ledger.running
@@ -226,22 +242,26 @@ class Engine:
     # --- starting trials
 
     def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
-        ended = []
-        for trial, origin in history:
+        runs = [Run.from_trial(trial, origin) for trial, origin in history]
+        started = [run for run in runs if run.started is not None]
+        decisions = replay(self._scheduler, started, self._ledger.goals[0])
+        over = []
+        for run, (trial, origin) in zip(runs, history, strict=True):
             if origin == "suggested":
                 self._supply.skip()
-            if not (trial.status.ended or trial.status is Status.PAUSED):
-                self._start_again(trial, origin)
-                continue
-            run = Run.from_trial(trial, origin)
+            if not run.status.ended and run.status is not Status.PAUSED:
+                if not close_interrupted(run, decisions.get(run.number)):
+                    self._start_again(trial, origin)
+                    continue
+                self._clerk.mark(run)
+            take_up_paused(run)
             self._ledger.adopt(run)
             self._clerk.adopt(run)
             self._thinker.begin(run.number, run.params)
-            ended.append(run)
-        for run in sorted(ended, key=lambda run: run.ended or 0.0):
+            over.append(run)
+        for run in sorted(over, key=lambda run: run.ended or 0.0):
             self._observe(run, ended=True)
-        replay(self._scheduler, ended, self._ledger.goals[0])
-        recall(rules, ended, self._watch.elapsed, self._job.folder)
+        recall(rules, over, self._watch.elapsed, self._job.folder)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
         """Take up a trial that was running: from its checkpoint, without one from the start."""
@@ -294,7 +314,7 @@ class Engine:
 
     def _start(self, run: Run, slot: int) -> None:
         milestone = self._scheduler.start(run.number).until
-        self._ledger.start(run, slot, self._inbox.now())
+        self._ledger.start(run, slot, self._moment(self._inbox.now()))
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
             slot,
@@ -339,13 +359,31 @@ class Engine:
         run = self._ledger.running.get(event.number)
         if run is None:
             return
-        self._ledger.report(run, event.reports)
-        self._clerk.report(run, event.reports)
+        reports = self._as_told(event)
+        self._ledger.report(run, reports)
+        self._clerk.report(run, reports)
         if self._announcer.heard:
-            self._announcer.announce(TrialReported(run.number, tuple(event.reports)))
-        self._obey(self._watch.reported(run, event.reports))
+            self._announcer.announce(TrialReported(run.number, tuple(reports)))
+        self._obey(self._watch.reported(run, reports))
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))
+
+    def _as_told(self, event: Reported) -> Sequence[Report]:
+        """Return the reports, the one that the scheduler is asked about at a moment of its own."""
+        if not event.waiting:
+            return event.reports
+        *earlier, last = event.reports
+        return [*earlier, Report(last.step, last.metrics, self._moment(last.time))]
+
+    def _moment(self, time: float) -> float:
+        """Return `time`, or the next moment after all that the scheduler has been told.
+
+        Processes report at once, and are heard one after the other: what is stored is in the order
+        in which the scheduler heard it, so that it can be told the same again.
+        """
+        time = min(time, self._inbox.now())  # a clock elsewhere may be ahead
+        self._told_at = max(time, math.nextafter(self._told_at, math.inf))
+        return self._told_at
 
     def _obey(self, reason: str) -> None:
         """End the sweep if a limit or a rule gives a reason."""
@@ -382,7 +420,7 @@ class Engine:
             self._obey(self._watch.reported(run, [report]))
         status, reason = outcome(run, event, self._ledger, self._job.step_name)
         run.failure = event.failure if status is Status.FAILED else None
-        self._ledger.end(run, status, reason, event.time)
+        self._ledger.end(run, status, reason, self._moment(event.time))
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
             self._scheduler.end(run.number, run.last_step, score)
@@ -503,7 +541,7 @@ class Engine:
             trials=self._clerk.trials(),
             front=tuple(run.snapshot(self._job.folder) for run in self._ledger.front),
             elapsed=elapsed,
-            remaining=self._ledger.remaining(elapsed) if active else None,
+            budgets=self._ledger.remaining(self._inbox.now(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,
             time_limit=self._ledger.budget.time_limit,
             plan=self._row.plan,

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from nbtune.engine.ledger import Spending
 from nbtune.space import Space
 from nbtune.trial import Failure, Goal, Status, Trial
 
@@ -40,8 +41,8 @@ class Snapshot:
 
     ``trials[i].number == i``. ``front`` holds the best trial, with several goals all those on the
     Pareto front, best in the first goal first; it is empty before any value. ``elapsed`` is seconds
-    of running, over all resumes; ``remaining`` an estimate in seconds, None without anything to go
-    by. ``version`` grows with every change, so that a view can tell whether anything is
+    of running, over all resumes; ``budgets`` say how each limit on the sweep stands, none where it
+    does not run. ``version`` grows with every change, so that a view can tell whether anything is
     new.
     """
 
@@ -54,7 +55,7 @@ class Snapshot:
     trials: tuple[Trial, ...] = field(repr=False)
     front: tuple[Trial, ...] = field(repr=False)
     elapsed: float
-    remaining: float | None
+    budgets: tuple[Spending, ...] = ()
     trial_limit: int | None
     time_limit: float | None
     plan: str
@@ -71,6 +72,12 @@ class Snapshot:
     def best(self) -> Trial | None:
         """The best trial, with several goals that which is best in the first of them."""
         return self.front[0] if self.front else None
+
+    @property
+    def remaining(self) -> float | None:
+        """The estimated seconds until the first of the budgets ends the sweep, None unknown."""
+        known = [budget.seconds for budget in self.budgets if budget.seconds is not None]
+        return min(known, default=None)
 
     @property
     def counts(self) -> dict[Status, int]:

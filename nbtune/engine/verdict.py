@@ -1,13 +1,23 @@
 """What the end of a trial means: its status and reason, and whether the sweep can work at all."""
 
+from nbtune.decision import Complete, Decision, Pause, Stop
 from nbtune.engine.ledger import Ledger, Run
 from nbtune.exceptions import nearest
+from nbtune.schedulers.base import Explanation
 from nbtune.trial import Failure, Status
 from nbtune.workers.base import Ended
 
-__all__ = ["common_failure", "missing_metric", "outcome"]
+__all__ = [
+    "close_interrupted",
+    "common_failure",
+    "leave_paused",
+    "missing_metric",
+    "outcome",
+    "take_up_paused",
+]
 
 _SAME_FAILURES = 3
+_NOT_PROMOTED = "; not promoted when the sweep ended"
 
 
 def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, str]:
@@ -21,6 +31,38 @@ def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Sta
     if (missing := ledger.missing(run)) and ledger.best is not None:
         return Status.FAILED, f"{missing} was never reported"
     return Status.COMPLETED, run.reason
+
+
+def close_interrupted(run: Run, decision: Decision | None) -> bool:
+    """End or pause a trial that was interrupted after the scheduler said so; return whether it is.
+
+    One that had been promoted since, and has not reported again, is paused anew: it loses nothing.
+    """
+    match decision:
+        case Stop(reason):
+            run.status = Status.STOPPED
+        case Complete(reason):
+            run.status = Status.COMPLETED
+        case Pause(reason):
+            run.status = Status.PAUSED
+        case _:
+            return False
+    run.reason = reason
+    run.ended = run.reports[-1].time if run.reports else run.started
+    return True
+
+
+def leave_paused(run: Run, stood: Explanation | None) -> None:
+    """Have a trial that is still paused at the sweep's end say how it stands, and go on no more."""
+    so_far = run.reason.removesuffix(_NOT_PROMOTED)
+    if stood is not None:  # by now: what was said when it paused may be long past
+        so_far = f"rung {stood.rung}: {stood.rank} of {stood.of}"
+    run.reason = so_far + _NOT_PROMOTED
+
+
+def take_up_paused(run: Run) -> None:
+    """Have a paused trial of a sweep that is resumed say what it did before the end."""
+    run.reason = run.reason.removesuffix(_NOT_PROMOTED)
 
 
 def _why_failed(run: Run, how: str, failure: Failure, step_name: str) -> str:

@@ -153,7 +153,7 @@ def _positional(request: _Request) -> list[str]:
 
 
 def _options(request: _Request) -> list[str]:
-    used = {word.partition("=")[0] for word in request.words}
+    used = {word.partition("=")[0] for word in request.words} - {"--stop-when"}  # repeatable
     used |= {"-h", "--help"}  # offered last
     used.discard("--param")  # may come again
     return [*(name for name in request.parser.options if name not in used), "--help"]
@@ -171,7 +171,25 @@ def _values(option: str, request: _Request) -> list[str]:
             from nbtune.schedulers import registry as schedulers  # noqa: PLC0415 - as above
 
             return schedulers.names()
+        case "--stop-when":
+            return _rules(request)
     return []
+
+
+def _rules(request: _Request) -> list[str]:
+    """Return how a rule begins: a metric of the cell with a sign, the better side's first."""
+    from nbtune.stopping import registry  # noqa: PLC0415 - as above
+
+    words = {word.partition("=")[0] for word in request.words}
+    signs = ("<=", ">=") if "--minimize" in words else (">=", "<=")
+    thresholds = [f"{metric}{sign}" for sign in signs for metric in metrics_in(request.source)]
+    named = [
+        f"{name}:{argument}="
+        for name in registry.names()
+        if name != "metric_threshold"  # it has a sign
+        for argument in inspect.signature(registry.find(name)).parameters
+    ]
+    return [*thresholds, *named]
 
 
 def _sweeps(request: _Request) -> list[str]:

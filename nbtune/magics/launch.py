@@ -8,12 +8,13 @@ from typing import Any
 from IPython.core.error import UsageError
 
 import nbtune
-from nbtune import schedulers, searchers, workers
+from nbtune import schedulers, searchers, stopping, workers
 from nbtune.catalog import load
 from nbtune.definition import goals_of
 from nbtune.exceptions import SpecError
 from nbtune.magics.line import evaluate, whole_number
 from nbtune.magics.options import function_parser
+from nbtune.magics.rules import read_rule
 from nbtune.objective import Objective
 from nbtune.registry import Registry
 from nbtune.store import Store, SweepRow
@@ -62,6 +63,7 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
     given["searcher"] = _part(options.searcher, searchers.registry, namespace)
     given["scheduler"] = _part(options.scheduler, schedulers.registry, namespace)
     given["workers"] = _workers(options.workers, namespace)
+    given["stop_when"] = _rules(options.stop_when, namespace)
     given = {key: value for key, value in given.items() if value is not None}
     try:
         return Sweep(objective, name=options.name, **given).start()
@@ -91,6 +93,11 @@ def _part(text: str | None, registry: Registry[Any], namespace: Mapping[str, Any
     return evaluate(text, names, f"--{registry.word}")
 
 
+def _rules(texts: list[str] | None, namespace: Mapping[str, Any]) -> Any:
+    names = {**_names(), **namespace}
+    return None if texts is None else [read_rule(text, names) for text in texts]
+
+
 def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
     if text is None:
         return None
@@ -107,7 +114,7 @@ def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
 
 def _names() -> dict[str, Any]:
     """Return nbtune's own names, so that a line may use them without an import."""
-    modules = (nbtune, searchers, schedulers, workers)
+    modules = (nbtune, searchers, schedulers, stopping, workers)
     return {
         name: getattr(module, name)
         for module in modules

@@ -40,6 +40,7 @@ examples
 
   %%tune digits --minimize loss --time-limit 10m --workers 4 --searcher random --seed 1
   %%tune digits --minimize loss --trials 60 --scheduler Hyperband(max_t=27, reduction_factor=4)
+  %%tune digits --maximize accuracy --trials 200 --stop-when accuracy>=0.98
   %%tune digits --maximize accuracy --trials 100 --resume
   %%tune digits --maximize accuracy --minimize latency,size --trials 100   (a Pareto front)
   %tune train --maximize accuracy --trials 20         (binds train_sweep; --name says otherwise)
@@ -86,6 +87,13 @@ def _add_run_options(parser: Parser) -> Parser:
         metavar="N",
         type=whole_number(0),
         help="Start a trial again, so often, when its process dies (0).",
+    )
+    budget.add_argument(
+        "--stop-when",
+        metavar="RULE",
+        action="append",
+        help="Stop at accuracy>=0.98, after plateau:trials=20 (or seconds=10m), or after "
+        "failure_rate:share=0.5; several may be given, any of them does.",
     )
     search = parser.add_argument_group("how")
     search.add_argument(

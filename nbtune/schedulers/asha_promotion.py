@@ -62,11 +62,15 @@ class PromotionRungs:
             return None
         bisect.insort(rung.paused, key)
         self._paused.add(number)
-        place = bisect.bisect_left(rung.ranked, key) + 1
-        share = share_in_words(self._factor)
-        return Pause(
-            f"rung {level}: {place} of {len(rung.ranked)}, not among the best {share} so far"
-        )
+        return Pause(f"rung {level}: {self._why_paused(rung, key)}")
+
+    def _why_paused(self, rung: _Rung, key: _Key) -> str:
+        place, count = bisect.bisect_left(rung.ranked, key) + 1, len(rung.ranked)
+        if count < self._factor:
+            return f"{place} of {count}, too few so far to promote one"
+        if self._is_top(rung, key):  # it is the size ratio that keeps it
+            return f"{place} of {count}, the rung above has had its share so far"
+        return f"{place} of {count}, not among the best {share_in_words(self._factor)} so far"
 
     def record(self, number: int, bracket: int, level: int, score: float) -> _Key:
         """Keep the score of a trial; it takes part in the ranking, and cannot be promoted."""

@@ -1,6 +1,7 @@
 """Asynchronous Hyperband: at each rung, only the best part of the trials so far goes on."""
 
 import warnings
+from dataclasses import replace
 
 from nbtune.decision import Complete, Continue, Decision, Move, Promote, Reject, Sample, Wait
 from nbtune.exceptions import NbtuneWarning, SpecError, nearest
@@ -115,6 +116,7 @@ class Hyperband(Scheduler):
         self._bracket: dict[int, int] = {}
         self._passed: dict[int, int] = {}
         self._runs = 0  # new trials and promotions
+        self._ends: set[int] = set()  # the steps at which trials ended that might have gone on
         self._weights = self._bracket_weights()
         self._rungs: StoppingRungs | PromotionRungs = (
             StoppingRungs(self.reduction_factor)
@@ -142,7 +144,11 @@ class Hyperband(Scheduler):
             return Reject(self._skipped(step, level))
         self._passed[number] += 1
         ended = self._rungs.judge(number, bracket, level, score)
-        return self._next_rung(number) if ended is None else ended
+        if ended is None:
+            return self._next_rung(number)
+        if level in self._ends:  # so has this one, most likely: it is not cut short
+            return replace(ended, reason=f"{ended.reason}; others ended at {level} as well")
+        return ended
 
     def end(self, number: int, step: int, score: float | None) -> None:
         """Record the last score of trial `number` if it ended exactly at its next rung."""
@@ -151,6 +157,7 @@ class Hyperband(Scheduler):
             return
         if score is None or (self._limit is not None and step >= self._limit):
             return
+        self._ends.add(step)
         bracket, level = self._rung(number)
         if step == level:
             self._rungs.record(number, bracket, level, score)

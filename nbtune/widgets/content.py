@@ -1,18 +1,30 @@
 """What a sweep's panels say, as plain JSON values: one function a panel, pure."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from nbtune.engine import Snapshot, SweepStatus
+from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import aligned, counted, duration, number, param, plural, shortened
+from nbtune.schedulers import Explanation
 from nbtune.trial import Failure, Goal, Status, Trial
 
-__all__ = ["MOST_ROWS", "best", "head", "panel", "ranked", "table", "table_columns", "worded"]
+__all__ = [
+    "MOST_ROWS",
+    "best",
+    "head",
+    "panel",
+    "ranked",
+    "standing",
+    "table",
+    "table_columns",
+    "worded",
+]
 
 MOST_ROWS = 50
 MOST_COLUMNS = 12
@@ -29,9 +41,10 @@ _ACTIONS = {
 def head(snapshot: Snapshot) -> dict[str, Any]:
     """Return name, state, progress and what can be done now."""
     counts = snapshot.counts
-    ended = sum(count for status, count in counts.items() if status.ended)
+    # A paused trial has had its turn: all of them may be paused when the last has.
+    over = sum(counts[status] for status in counts if status.ended or status is Status.PAUSED)
     limit = snapshot.trial_limit
-    trials = f"{ended:,} of {plural(limit, 'trial')}" if limit else plural(ended, "trial")
+    trials = f"{over:,} of {plural(limit, 'trial')}" if limit else plural(over, "trial")
     return {
         "name": snapshot.name,
         "state": str(snapshot.status),
@@ -42,6 +55,7 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
         "actions": _ACTIONS.get(snapshot.status, []),
         "bar": [[str(s), counts[s] / _whole(snapshot)] for s in _BAR if counts[s]],
         "counts": [[str(status), words] for status, words in counted(counts)],
+        "budgets": _budgets(snapshot),
         "alert": _alert(snapshot),
     }
 
@@ -53,6 +67,33 @@ def _times(snapshot: Snapshot) -> list[str]:
     if snapshot.remaining is not None and not snapshot.status.ended:
         words.append(f"about {duration(snapshot.remaining)} left")
     return words
+
+
+def _budgets(snapshot: Snapshot) -> list[list[Any]]:
+    """Return what is left of each limit, and whether it is the first that will be reached.
+
+    Nothing where the progress says it all: of trials or time alone.
+    """
+    budgets = snapshot.budgets
+    if not budgets or (len(budgets) == 1 and budgets[0].name in ("trials", "time_limit")):
+        return []
+    first = snapshot.remaining if len(budgets) > 1 else None
+    return [
+        [_left(budget, snapshot), first is not None and budget.seconds == first]
+        for budget in budgets
+    ]
+
+
+def _left(budget: Spending, snapshot: Snapshot) -> str:
+    if budget.name == "time_limit":
+        return f"time limit in {duration(budget.left)}"
+    left = {
+        "trials": lambda: plural(int(budget.left), "trial"),
+        "compute_time_limit": lambda: f"{duration(budget.left)} of compute time",
+        "max_total_steps": lambda: plural(int(budget.left), snapshot.step_name),
+    }[budget.name]()
+    about = "" if budget.seconds is None else f", about {duration(budget.seconds)}"
+    return f"{left} left{about}"
 
 
 def _whole(snapshot: Snapshot) -> float:
@@ -176,7 +217,10 @@ def table_columns(snapshot: Snapshot) -> list[str]:
 
 
 def table(
-    snapshot: Snapshot, order: Sequence[Trial], only: Collection[int] | None = None
+    snapshot: Snapshot,
+    order: Sequence[Trial],
+    only: Collection[int] | None = None,
+    explain: Callable[[Trial], Explanation | None] | None = None,
 ) -> dict[str, Any]:
     """Return the rows to show: the first `MOST_ROWS`, and what runs or failed beyond them.
 
@@ -187,6 +231,8 @@ def table(
         All trials, as `ranked`.
     only : collection of int, optional
         Show only these trials: those that are brushed.
+    explain : callable, optional
+        As ``sweep.explain``: the reason of a trial then says how it stood.
     """
     listed = order if only is None else [trial for trial in order if trial.number in only]
     shown = list(listed[:MOST_ROWS])
@@ -199,7 +245,9 @@ def table(
     for trial, *values in zip(shown, *columns, strict=True):
         flat = snapshot.space.flatten(trial.params)
         cells = [param(flat[name]) if name in flat else "" for name in names]
-        rows.append([trial.number, values, cells, str(trial.status), note(trial, snapshot)])
+        stood = standing(trial, explain(trial), snapshot) if explain else ""
+        why = stood or note(trial, snapshot)
+        rows.append([trial.number, values, cells, str(trial.status), why])
     return {
         "metrics": metrics,
         "names": names,
@@ -230,10 +278,53 @@ def note(trial: Trial, snapshot: Snapshot) -> str:
     return _at_step(trial, snapshot)
 
 
+def standing(trial: Trial, told: Explanation | None, snapshot: Snapshot) -> str:
+    """Return how a trial stood that the scheduler has stopped or paused, "" for any other.
+
+    "at epoch 3: rank 7 of 9, 0.812 where at least 0.845 was needed", in the metric's own unit.
+    """
+    if told is None or told.rung != trial.steps or not _is_decided(trial, snapshot):
+        return ""
+    bracket = f" in bracket {told.bracket}" if told.bracket else ""
+    rank = f"at {snapshot.step_name} {told.rung:,}: rank {told.rank:,} of {told.of:,}{bracket}"
+    _, also, more = trial.reason.partition("; ")  # what became of it since
+    if told.cutoff is None:
+        return f"{rank}, undecided" + (also + more or " so far")
+    sign, bound = (1, "least") if snapshot.goal.direction == "maximize" else (-1, "most")
+    score, cutoff = _told_apart(sign * told.score, sign * told.cutoff)
+    verb = "is" if trial.status is Status.PAUSED and not snapshot.status.ended else "was"
+    return f"{rank}, {score} where at {bound} {cutoff} {verb} needed{also}{more}"
+
+
+def _is_decided(trial: Trial, snapshot: Snapshot) -> bool:
+    """Return whether the scheduler ended the trial, and not a person or a limit."""
+    if trial.status not in (Status.STOPPED, Status.PAUSED):
+        return False
+    return trial.reason.startswith(("rung ", f"{snapshot.step_name} {trial.steps}:"))
+
+
+def _told_apart(first: float, second: float) -> list[str]:
+    """Return two numbers with as many digits as it takes to tell them apart.
+
+    A score of ``-inf`` stands for a value that was no number.
+    """
+    if math.isinf(first):
+        return ["NaN", number(second)]
+    texts = aligned([first, second])
+    for digits in (6, 9, 12):
+        if texts[0] == texts[1] and first != second:
+            texts = aligned([first, second], digits)
+    return texts
+
+
 def panel(
-    snapshot: Snapshot, trial: Trial, clock: Callable[[], float] = time.time
+    snapshot: Snapshot,
+    trial: Trial,
+    clock: Callable[[], float] = time.time,
+    *,
+    told: Explanation | None = None,
 ) -> dict[str, Any]:
-    """Return all that is known of one trial."""
+    """Return all that is known of one trial; `told` is what ``sweep.explain`` says of it."""
     failure, aims = trial.failure, {goal.metric for goal in snapshot.goals}
     flat = snapshot.space.flatten(trial.params)
     log = trial.log
@@ -243,7 +334,7 @@ def panel(
     return {
         "number": trial.number,
         "status": str(trial.status),
-        "why": trial.reason,
+        "why": standing(trial, told, snapshot) or trial.reason,
         "facts": [[name, text] for name, text in _facts(snapshot, trial, clock) if text],
         "metrics": [[k, number(v)] for k, v in trial.metrics.items() if k not in aims],
         "params": [[name, shortened(repr(value), 60)] for name, value in flat.items()],

@@ -11,7 +11,9 @@ import ipywidgets
 
 from nbtune.engine import Snapshot
 from nbtune.plots.lines import CurveBook
+from nbtune.schedulers import Explanation
 from nbtune.sweep import Sweep
+from nbtune.trial import Status, Trial
 from nbtune.widgets import content
 from nbtune.widgets.drawing import Drawing, Look
 from nbtune.widgets.panels import Best, Head, Table
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 TABLE_SECONDS = 0.5
 LOG_SECONDS = 1.0
+EXPLAIN_SECONDS = 5.0
+"""How long an explanation stands that may change; longer where it takes long to find."""
 HOLD_SECONDS = 4.0
 """How long the figure stands still for a pointer of which nothing more is heard."""
 
@@ -48,6 +52,8 @@ class Dashboard:
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._trial: int | None = None
+        self._told: tuple[Any, Explanation | None] = (None, None)
+        self._told_until = 0.0
         self._brushed: list[int] | None = None
         self._listed: tuple[Any, Any] = (None, None)
         self._table_at = self._panel_at = self._held_until = 0.0
@@ -176,7 +182,25 @@ class Dashboard:
         if self.table.panel.get("number") == number and now - self._panel_at < LOG_SECONDS:
             return
         self._panel_at = now
-        self.table.show(panel=content.panel(snapshot, snapshot.trials[number]))
+        trial = snapshot.trials[number]
+        told = self._explained(trial, now, last=snapshot.status.ended)
+        self.table.show(panel=content.panel(snapshot, trial, told=told))
+
+    def _explained(self, trial: Trial, now: float, *, last: bool) -> Explanation | None:
+        """Return how a trial stood that was stopped or is paused; it costs a replay of the sweep.
+
+        A stopped one is asked about once. How a paused one stands changes with the others: it is
+        asked about again after a while, so that it takes a hundredth of the time at most.
+        """
+        if trial.status not in (Status.STOPPED, Status.PAUSED):
+            return None
+        key = (trial.number, trial.status, trial.count, last)
+        if self._told[0] != key or (trial.status is Status.PAUSED and now >= self._told_until):
+            began = time.monotonic()
+            self._told = key, self.sweep.explain(trial)
+            took = time.monotonic() - began
+            self._told_until = time.monotonic() + max(EXPLAIN_SECONDS, 100 * took)
+        return self._told[1]
 
     def select(self, number: int | None) -> None:
         """Show all about a trial and lead the eye to its curve; None closes the panel."""

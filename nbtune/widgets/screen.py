@@ -29,7 +29,7 @@ def show(sweep: Sweep) -> "Screen | Twin":
     """
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
-        return Twin(sweep.snapshot())
+        return Twin(sweep.snapshot(), explain=sweep.explain)
     screen = _screens.get(sweep)
     if screen is None or screen.over:
         screen = _screens[sweep] = Screen(sweep)
@@ -75,7 +75,7 @@ class Screen:
         """Display the outputs here, under the cell that runs."""
         self._shown_in = getattr(get_ipython(), "execution_count", None)
         if self._dashboard is None or self._dashboard.ended:
-            for bundle in Twin(self._sweep.snapshot()).bundles():
+            for bundle in Twin(self._sweep.snapshot(), explain=self._sweep.explain).bundles():
                 display(bundle, raw=True)
             return
         first = display(self._dashboard.box, display_id=True)
@@ -111,7 +111,7 @@ class Screen:
                 return
             self._settled_by.add(by_ticker)
             colours = self._dashboard.head.theme if self._dashboard is not None else ""
-            bundles = Twin(self._sweep.snapshot(), colours).bundles()
+            bundles = Twin(self._sweep.snapshot(), colours, self._sweep.explain).bundles()
             for handles in self._handles:
                 for handle, bundle in zip(handles, bundles, strict=True):
                     handle.update(bundle, raw=True)

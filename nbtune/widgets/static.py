@@ -5,7 +5,7 @@ is in its bundle: these three stand in the widget's place and never beside it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -15,7 +15,8 @@ from nbtune.engine import Snapshot
 from nbtune.plots import curves, overview, parallel, pareto, theme
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import plural
-from nbtune.trial import Failure
+from nbtune.schedulers import Explanation
+from nbtune.trial import Failure, Trial
 from nbtune.widgets import content, svg
 from nbtune.widgets.panels import asset
 
@@ -44,9 +45,16 @@ class Twin:
     snapshot : Snapshot
     colours : str
         The theme of the page that shows it, "light" or "dark", empty when unknown.
+    explain : callable, optional
+        As ``sweep.explain``: the table then says how stopped and paused trials stood.
     """
 
-    def __init__(self, snapshot: Snapshot, colours: str = "") -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        colours: str = "",
+        explain: Callable[[Trial], Explanation | None] | None = None,
+    ) -> None:
         self._snapshot = snapshot
         self._shades = theme.SHADES.get(colours, theme.ANY)
         self._book = CurveBook(snapshot.goal.metric)
@@ -54,7 +62,7 @@ class Twin:
         order = content.ranked(snapshot, self._book)
         self._head = content.head(snapshot)
         self._best = content.best(snapshot)
-        self._table = content.table(snapshot, order[:ROWS])
+        self._table = content.table(snapshot, order[:ROWS], explain=explain)
         self._word = self._best["title"].removesuffix(" SO FAR")
         self._left_out = len(order) - len(order[:ROWS])
 

@@ -93,6 +93,29 @@ def test_word_is_completed_by_its_place(text, found):
     assert words(text) == found
 
 
+@pytest.mark.parametrize(
+    ("goal", "first"),
+    [
+        ("--maximize accuracy", ["accuracy>=", "loss>=", "accuracy<=", "loss<="]),
+        ("--minimize=loss", ["accuracy<=", "loss<=", "accuracy>=", "loss>="]),
+    ],
+)
+def test_rules_are_thresholds_of_the_cells_metrics_and_those_of_nbtune(goal, first):
+    offered = words(f"%%tune digits {goal} --stop-when ")
+
+    assert offered[:4] == first
+    assert offered[4:6] == ["failure_rate:share=", "failure_rate:min_trials="]
+    assert "plateau:trials=" in offered
+
+
+def test_arguments_of_a_rule_are_completed():
+    assert words("%%tune digits --stop-when plateau:s") == ["plateau:seconds="]
+
+
+def test_rules_are_offered_again_after_one():
+    assert "--stop-when" in words("%%tune digits --stop-when plateau:trials=3 --")
+
+
 def test_names_come_from_the_store_of_the_line(tmp_path):
     store_sweep(tmp_path, "digits")
     store_sweep(tmp_path, "wine")

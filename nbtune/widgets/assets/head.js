@@ -108,9 +108,12 @@ function render({ model, el }) {
   right.append(progress, buttons);
   line.append(title, right);
   const bar = make("div", "nbt-bar");
+  const under = make("div", "nbt-under");
   const counts = make("div", "nbt-counts");
+  const budgets = make("div", "nbt-counts nbt-budgets");
   const alert = make("div");
-  el.append(line, bar, counts, alert);
+  under.append(counts, budgets);
+  el.append(line, bar, under, alert);
   let shown = {};
   let pressed = null;
 
@@ -159,6 +162,15 @@ function render({ model, el }) {
       counts.replaceChildren(...content.counts.map(([status, words]) => {
         const item = make("span", "nbt-count");
         item.append(make("i", `nbt-dot nbt-fill-${status}`), words);
+        return item;
+      }));
+    }
+    const left = JSON.stringify(content.budgets);
+    if (shown.left !== left) {
+      shown.left = left;
+      budgets.replaceChildren(...(content.budgets ?? []).map(([words, first]) => {
+        const item = make("span", first ? "nbt-first" : "", words);
+        if (first) item.title = "This one will end the sweep, at the pace so far";
         return item;
       }));
     }
