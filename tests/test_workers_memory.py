@@ -1,10 +1,18 @@
 """Sizes as people write them, and what the system says of its memory."""
 
+import mmap
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from nbtune.exceptions import SpecError
 from nbtune.workers import Local
 from nbtune.workers.memory import (
+    DATA,
+    Holdings,
     bytes_of,
     fullness,
     machine_memory,
@@ -66,6 +74,35 @@ def test_what_was_used_is_shown_in_the_unit_of_the_limit():
 
 def test_a_process_that_is_gone_holds_nothing():
     assert resident_memory(2**22 + 1) == proportional_memory(2**22 + 1) == 0
+
+
+def test_what_is_mapped_from_a_sweeps_data_is_not_held(tmp_path):
+    folder = Path(tempfile.mkdtemp(prefix=f"{DATA.strip('/')}test-", dir="/dev/shm"))
+    try:
+        (folder / "buffer").write_bytes(b"x" * 50_000_000)
+        with (folder / "buffer").open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        before = proportional_memory(os.getpid())
+
+        assert {data[i] for i in range(0, len(data), 4096)} == {ord("x")}  # all in memory now
+        read = proportional_memory(os.getpid()) - before
+        data[:20_000_000] = b"y" * 20_000_000
+        written = proportional_memory(os.getpid()) - before
+
+        assert read < 5_000_000
+        assert 20_000_000 < written < 45_000_000
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_holdings_are_rough_within_the_limit_and_exact_above():
+    holdings = Holdings()
+
+    rough = holdings.of([os.getpid()], 2**40)
+    exact = holdings.of([os.getpid()], 1)
+
+    assert rough == pytest.approx(resident_memory(os.getpid()), rel=0.1)
+    assert exact == pytest.approx(proportional_memory(os.getpid()), rel=0.1)
 
 
 def test_kills_are_counted_in_every_control_group_of_version_1(tmp_path):

@@ -3,12 +3,15 @@
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nbtune.exceptions import SpecError
 
 __all__ = [
+    "Holdings",
+    "anonymous_memory",
     "bytes_of",
     "fullness",
     "machine_memory",
@@ -26,6 +29,9 @@ _UNITS = {
     for power, prefix in enumerate(("", "k", "m", "g", "t"))
     if prefix or ending == "b"
 }
+DATA = "/nbtune-data-"
+"""What the path of a mapping of the sweep's data contains, where it lies in memory."""
+
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -83,25 +89,67 @@ def over(used: int, limit: int) -> str:
 # --- of processes
 
 
-def resident_memory(pid: int) -> int:
-    """Return what a process holds that is no file's: cheap, but what forks share counts twice.
+class Holdings:
+    """What some processes hold for themselves together: neither files nor the sweep's data."""
 
-    Pages of a mapped file, such as the sweep's data, do not count until a trial writes to them.
-    """
-    return _kilobytes(f"/proc/{pid}/status", ("RssAnon", "RssShmem"))
+    def __init__(self) -> None:
+        self._shared = 0  # what counted twice, or is the sweep's, when that was last looked at
+        self._looked = 0.0
+
+    def of(self, pids: Collection[int], limit: int) -> int:
+        """Return how much they hold: roughly, and at next to no cost, while it is within `limit`.
+
+        Pages of the sweep's data count once a trial has written to them.
+        """
+        most = sum(map(resident_memory, pids))
+        rough = most - min(self._shared, most)
+        if most <= limit or (rough <= limit and time.monotonic() < self._looked + _LOOK_SECONDS):
+            return rough
+        exact = sum(map(proportional_memory, pids))
+        self._shared, self._looked = most - exact, time.monotonic()
+        return exact
+
+
+_LOOK_SECONDS = 1.0  # between two exact looks, which walk all pages
+
+
+def resident_memory(pid: int) -> int:
+    """Return what a process holds that is in no file on a disk; what it shares counts in full."""
+    return _sum(f"/proc/{pid}/status", "RssAnon:", "RssShmem:")
+
+
+def anonymous_memory(pid: int) -> int:
+    """Return what a process holds that is in no file at all."""
+    return _sum(f"/proc/{pid}/status", "RssAnon:")
 
 
 def proportional_memory(pid: int) -> int:
-    """Return the same with shared pages split among those who share them; walks all pages."""
-    return _kilobytes(f"/proc/{pid}/smaps_rollup", ("Pss_Anon", "Pss_Shmem"))
+    """Return the same, shared pages split among those who share them, without the sweep's data."""
+    held = _sum(f"/proc/{pid}/smaps_rollup", "Pss_Anon:", "Pss_Shmem:")
+    shared = False
+    for name, size in _lines(f"/proc/{pid}/smaps"):
+        if "-" in name:  # the addresses of a mapping, before its path
+            shared = DATA in size
+        elif shared and name in ("Pss:", "Anonymous:"):
+            # What a trial has written to is anonymous then.
+            held += _kilobytes(size) if name == "Anonymous:" else -_kilobytes(size)
+    return max(0, held)
 
 
-def _kilobytes(path: str, names: Iterable[str]) -> int:
-    """Return the sum of the lines so named, in bytes; 0 when there is no such process."""
+def _sum(path: str, *names: str) -> int:
+    return sum(_kilobytes(size) for name, size in _lines(path) if name in names)
+
+
+def _lines(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a file, each cut after its first word; none when there is no such file."""
     with contextlib.suppress(OSError), open(path) as file:  # noqa: PTH123 - ten times a second
-        wanted = tuple(f"{name}:" for name in names)
-        return 1024 * sum(int(line.split()[1]) for line in file if line.startswith(wanted))
-    return 0
+        for line in file:
+            name, _, rest = line.partition(" ")
+            yield name.partition("\t")[0], rest or line
+
+
+def _kilobytes(text: str) -> int:
+    return 1024 * int(text.split()[-2])
 
 
 # --- of the machine, or the container

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from nbtune.workers.memory import resident_memory
+from nbtune.workers.memory import anonymous_memory
 from nbtune.workers.reaper import descendants, processes, signal_all
 
 __all__ = ["Remnants"]
@@ -54,10 +54,10 @@ class Remnants:
         return bool(threads and _go_on(threads)) or self._is_full()
 
     def _is_full(self) -> bool:
-        if self._memory is None or resident_memory(os.getpid()) < self._memory / 2:
+        if self._memory is None or anonymous_memory(os.getpid()) < self._memory / 2:
             return False
         gc.collect()
-        return resident_memory(os.getpid()) >= self._memory / 2
+        return anonymous_memory(os.getpid()) >= self._memory / 2
 
 
 def _keeps_processes(thread: threading.Thread) -> bool:

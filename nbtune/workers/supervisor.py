@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from nbtune.workers.memory import fullness, oom_kills, proportional_memory, resident_memory
+from nbtune.workers.memory import Holdings, fullness, oom_kills
 from nbtune.workers.reaper import descendants, processes, signal_all
 from nbtune.workers.triallog import shorten
 
@@ -114,16 +114,20 @@ class _Supervisor:
         self._ticks = 0
         self._family: set[int] = {worker}
         self._scan_at = 0.0
+        self._holdings = Holdings()
 
     def run(self) -> NoReturn:
         """Watch until the worker or the driver is dead, or memory is over; then end the rest."""
         try:
             while not self._is_over():
-                self._look()
-            self._end_all()
-            self._write()
+                with contextlib.suppress(OSError):  # out of descriptors: look again in a moment
+                    self._look()
         finally:
-            os._exit(0)
+            try:
+                self._end_all()
+                self._write()
+            finally:
+                os._exit(0)
 
     def _is_over(self) -> bool:
         """Wait a moment; return whether there is no sense in going on."""
@@ -173,11 +177,10 @@ class _Supervisor:
         shorten(f"/proc/{self._worker}/fd/1")
 
     def _held(self, limit: int) -> int:
-        """Return what the worker and all that it started hold, exactly where it is too much."""
+        """Return what the worker and all that it started hold."""
         now = time.monotonic()
         if now >= self._scan_at:
             self._family = descendants([os.getpid()], processes())
             # At most 1 % of a core goes into looking for new processes.
             self._scan_at = now + max(0.5, 100 * (time.monotonic() - now))
-        used = sum(map(resident_memory, self._family))
-        return used if used <= limit else sum(map(proportional_memory, self._family))
+        return self._holdings.of(self._family, limit)
