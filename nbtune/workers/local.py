@@ -18,9 +18,9 @@ __all__ = ["Local"]
 class Local(Workers):
     """Runs each trial in one of a few worker processes on this machine.
 
-    A trial that crashes, is killed or leaves by ``os._exit`` costs itself and nothing else: its
-    slot is back in about half a second. So does one that uses more than `memory`. What a trial
-    has started ends with it, and nothing survives this process, however it ends. Linux only.
+    A trial that crashes, is killed, uses more than `memory` or leaves by ``os._exit`` costs itself
+    and nothing else: its slot is back in about half a second. What a trial has started ends with
+    it, and nothing survives this process, however it ends. Linux only.
 
     Parameters
     ----------
@@ -42,7 +42,6 @@ class Local(Workers):
         choice. For a machine that this sweep has to itself: a pinned slot cannot get out of the
         way of a busy cell while another core is free, and a second sweep that pins picks the same
         cores.
-        GPUs a slot; a fraction lets slots share one. With 0 the environment is left alone.
     memory : int or str, optional
         How much memory a trial may use, in bytes or as text with a unit: "500 MB" and "2 GB" are
         decimal, "512 MiB" and "2 GiB" binary. A trial that is over it is killed, and fails with
