@@ -10,7 +10,7 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ __all__ = [
 
 SCRIPT_VARIABLE = "NBTUNE_REPORT"
 """The environment variable by which a command's script finds its trial (`script`)."""
+_LONGEST_NAME = 500  # characters
 
 
 class TrialStopped(BaseException):
@@ -76,6 +77,13 @@ class Reporter:
     look : callable
         Raises as `send` does when the trial has been told to end since its last report; returns at
         once.
+
+    Attributes
+    ----------
+    threads : set of int
+        The identifiers of the threads that have reported, the trial's own left out.
+    over : bool
+        Whether the trial has ended, so that a report comes from what it left behind.
     """
 
     def __init__(
@@ -96,11 +104,21 @@ class Reporter:
         self.keeps = keeps
         self.metric = metric
         self.look = look
+        self.threads: set[int] = set()
+        self.over = False
+        self._thread = threading.get_ident()
         self._send = send
+        self._names: set[str] = set()  # that have been looked at
         self._lock = threading.RLock()
 
     def report(self, step: object, metrics: dict[str, object], caller: Callable[[], str]) -> None:
         """Check one report and send it; raise `ReportError` where it breaks the contract."""
+        if self.over:
+            raise ReportError(
+                f"{caller()}: trial {self.trial.number} is over; end its threads before it ends"
+            )
+        if threading.get_ident() != self._thread:
+            self.threads.add(threading.get_ident())
         if self.step_name in metrics:
             if step is not None:
                 name = self.step_name
@@ -110,11 +128,28 @@ class Reporter:
                 )
             step = metrics.pop(self.step_name)
         values = {name: _number(name, value, caller) for name, value in metrics.items()}
+        if not self._names.issuperset(values):
+            self._check_names(values, caller)
         with self._lock:
             number = self.last_step + 1 if step is None else self._check_step(step, caller)
             self.last_step = number
             if number > self.known_until:
                 self._send(number, values)
+
+    def _check_names(self, names: Iterable[str], caller: Callable[[], str]) -> None:
+        for name in names:
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise ReportError(
+                    f"{caller()}: {name!a} holds half a character, which is no metric's name"
+                ) from None
+            if len(name) > _LONGEST_NAME:
+                raise ReportError(
+                    f"{caller()}: {name[:40]!r}... has {len(name):,} characters; a metric's name "
+                    f"has {_LONGEST_NAME} at most"
+                )
+        self._names.update(names)
 
     def _check_step(self, step: object, caller: Callable[[], str]) -> int:
         try:
@@ -128,6 +163,8 @@ class Reporter:
                     "count steps 1, 2, 3, ..."
                 ) from None
             number = int(step)
+        if number >= 2**63:
+            raise ReportError(f"{caller()}: {self.step_name}={number} is too large, count from 1")
         if number < 1:
             raise ReportError(
                 f"{caller()}: {self.step_name}={number} is not positive; the first step is 1, "
@@ -160,11 +197,29 @@ def _number(name: str, value: object, caller: Callable[[], str]) -> float:
 
 _context: ContextVar[Reporter | None] = ContextVar("nbtune_reporter", default=None)
 _of_process: Reporter | None = None  # threads that a trial starts do not inherit the ContextVar
+_earlier: Collection[threading.Thread] = ()  # threads that are not the trial's
 
 
 def active_reporter() -> Reporter | None:
-    """Return what takes this context's reports, None outside a sweep."""
-    return _context.get() or _of_process or _of_script()
+    """Return what takes this context's reports, None outside a sweep.
+
+    Raises
+    ------
+    ReportError
+        In a thread that an earlier trial left behind.
+    """
+    reporter = _context.get()
+    if reporter is not None:
+        return reporter
+    if _of_process is None:
+        return _of_script()
+    if threading.current_thread() in _earlier:
+        _of_process.threads.add(threading.get_ident())
+        raise ReportError(
+            f"thread {threading.current_thread().name!r} is older than the trial that runs now; "
+            "end a trial's threads before it ends"
+        )
+    return _of_process
 
 
 def _of_script() -> Reporter | None:
@@ -176,18 +231,27 @@ def _of_script() -> Reporter | None:
 
 
 @contextmanager
-def reporting(reporter: Reporter, *, whole_process: bool = False) -> Iterator[None]:
-    """Make `reporter` receive this context's reports, or those of all threads of the process."""
-    global _of_process  # noqa: PLW0603 - a worker process runs one trial at a time
+def reporting(
+    reporter: Reporter,
+    *,
+    whole_process: bool = False,
+    earlier: Collection[threading.Thread] = (),
+) -> Iterator[None]:
+    """Make `reporter` receive this context's reports, or those of all threads of the process.
+
+    Of all threads but those that were there `earlier`.
+    """
+    global _of_process, _earlier
     token = _context.set(reporter)
     if whole_process:
-        _of_process = reporter
+        _of_process, _earlier = reporter, earlier
     try:
         yield
     finally:
+        reporter.over = True
         _context.reset(token)
         if whole_process:
-            _of_process = None
+            _of_process, _earlier = None, ()
 
 
 def _line_of(frame: Any) -> str:

@@ -111,13 +111,21 @@ def _metrics(value: object, argument: str) -> list[str]:
     return metrics
 
 
-def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:
+def workers_of(
+    workers: object, *, cpus: int, gpus: float, memory: int | str | None = None
+) -> Workers:
     """Return the workers that a number, None, a Dask cluster or an instance stands for."""
     if isinstance(workers, Workers):
         return workers
     if workers is None:
-        return Local(cpus=cpus, gpus=gpus)
+        return Local(cpus=cpus, gpus=gpus, memory=memory)
     if is_cluster(workers):
+        if memory is not None:
+            raise SpecError(
+                f"memory={memory!r}: a limit is kept on this machine only. Leave it out: a Dask "
+                "worker has a limit of its own.",
+                "memory",
+            )
         from nbtune.workers import Dask  # noqa: PLC0415 - only who has a cluster needs it
 
         return Dask(workers, cpus=cpus, gpus=gpus)
@@ -127,7 +135,7 @@ def workers_of(workers: object, *, cpus: int, gpus: float) -> Workers:
             "client, a cluster object), or workers such as nbtune.workers.Local(2)",
             "workers",
         )
-    return Local(workers, cpus=cpus, gpus=gpus)
+    return Local(workers, cpus=cpus, gpus=gpus, memory=memory)
 
 
 def budget_of(*, retries: object = 0, retry_exceptions: bool = False, **limits: object) -> Budget:

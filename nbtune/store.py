@@ -147,6 +147,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         if path in _held:
             raise SweepError(f"sweep {path.parent.name!r} is running: stop it first.")
+        path.touch(mode=0o600)
         # A POSIX record lock: not inherited by children that the kernel forks, unlike flock.
         self._file = path.open("a+")
         try:

@@ -110,6 +110,9 @@ class Sweep(Results):
         Dask cluster, by its address (``"tcp://10.0.0.1:8786"``), a client or a cluster object.
     cpus, gpus : float
         What one slot takes; not used when `workers` is an instance of `Workers`.
+    memory : int or str, optional
+        What a trial may use at most, in bytes or as "2 GB" or "512 MiB"; it fails when it uses
+        more. On this machine only, and used as `cpus` is.
     name : str, optional
         Letters, digits, ``_`` and ``-``; by default the function's name.
     seed : int, optional
@@ -149,6 +152,7 @@ class Sweep(Results):
         workers: int | str | Workers | Any = None,
         cpus: int = 1,
         gpus: float = 0,
+        memory: int | str | None = None,
         name: str | None = None,
         seed: int | None = None,
         store: Path | str | None = None,
@@ -163,7 +167,7 @@ class Sweep(Results):
             goals=goals_of(maximize, minimize),
             searcher=build_searcher(searcher),
             scheduler=build_scheduler(scheduler),
-            workers=workers_of(workers, cpus=cpus, gpus=gpus),
+            workers=workers_of(workers, cpus=cpus, gpus=gpus, memory=memory),
             budget=budget_of(
                 trials=trials,
                 time_limit=time_limit,

@@ -1,5 +1,6 @@
 """A driver of workers as small as can be, for their tests."""
 
+import contextlib
 import time
 from collections import Counter, deque
 
@@ -109,10 +110,17 @@ def wait_until(condition, seconds):
 def worker_processes(pid=None):
     """Return the worker processes of process `pid`, this one unless given."""
     found = []
+    for supervisor in supervisors(pid):
+        with contextlib.suppress(psutil.Error):
+            found.extend(supervisor.children())
+    return found
+
+
+def supervisors(pid=None):
+    """Return the parents of the worker processes of process `pid`, this one unless given."""
+    found = []
     for child in psutil.Process(pid).children():
-        try:
+        with contextlib.suppress(psutil.Error):
             if "loky.backend.popen_loky_posix" in child.cmdline():
                 found.append(child)
-        except psutil.Error:
-            continue
     return found

@@ -311,6 +311,11 @@ def test_an_address_names_a_cluster(cluster):
     assert isinstance(workers_of(cluster.address, cpus=1, gpus=0), Dask)
 
 
+def test_a_limit_on_memory_is_not_for_a_cluster():
+    with pytest.raises(SpecError, match="memory='2 GB': a limit is kept on this machine only"):
+        workers_of("tcp://127.0.0.1:8786", cpus=1, gpus=0, memory="2 GB")
+
+
 def test_no_scheduler_is_told_when_the_workers_are_made(monkeypatch):
     monkeypatch.setattr("nbtune.workers.dask.cluster.CONNECT_SECONDS", 0.3)
 

@@ -273,7 +273,7 @@ def leave_by(way):
     [
         ("segfault", "segmentation fault"),
         ("os._exit", "exited with code 3"),
-        ("SIGKILL", "killed by SIGKILL .out of memory"),
+        ("SIGKILL", "killed by SIGKILL; memory was"),
         ("abort", "killed by SIGABRT"),
     ],
 )

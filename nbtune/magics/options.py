@@ -118,6 +118,9 @@ def _add_run_options(parser: Parser) -> Parser:
     where.add_argument("--cpus", metavar="N", type=whole_number(1), help="CPUs a trial (1).")
     where.add_argument("--gpus", metavar="N", type=fraction, help="GPUs a trial, 0.5 for half (0).")
     where.add_argument(
+        "--memory", metavar="SIZE", help="End a trial that uses more than 2GB, or 512MiB."
+    )
+    where.add_argument(
         "--store", metavar="FOLDER", help="Where results go; NBTUNE_STORE or .nbtune by default."
     )
     then = parser.add_argument_group("and")

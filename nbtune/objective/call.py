@@ -64,6 +64,10 @@ class Call(ABC):
     def parts(self) -> Mapping[str, Any]:
         """Return what is sent to a worker, by the names that the user knows."""
 
+    def namespace(self) -> Mapping[str, Any]:
+        """Return the globals that the code runs in."""
+        return {}
+
     def shared_globals(self) -> dict[int, dict[str, Any]]:
         """Return which dict replaces a namespace, by its id, as the globals of its functions."""
         return {}
@@ -88,6 +92,10 @@ class FunctionCall(Call):
     def parts(self) -> Mapping[str, Any]:
         """Return the function by its name."""
         return {self.name: self.function}
+
+    def namespace(self) -> Mapping[str, Any]:
+        """Return the function's globals."""
+        return getattr(self.function, "__globals__", {})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.function, self.name, self.sources)
@@ -144,6 +152,10 @@ class CellCall(Call):
     def parts(self) -> Mapping[str, Any]:
         """Return the notebook's variables that the cell uses."""
         return self._variables
+
+    def namespace(self) -> Mapping[str, Any]:
+        """Return the cell's globals."""
+        return self._globals
 
     def shared_globals(self) -> dict[int, dict[str, Any]]:
         """Return the cell's globals, in place of the notebook's namespace."""

@@ -1,7 +1,8 @@
 """What every worker process does before all else, so that it never outlives or disturbs its driver.
 
 It has a session of its own (a kill of its group takes its children along), leaves the keyboard's
-interrupt to the driver, and dies with the driver even inside C code that holds the GIL.
+interrupt to the driver, and works under a supervisor that ends it with the driver, even inside C
+code that holds the GIL.
 """
 
 import contextlib
@@ -11,16 +12,27 @@ import signal
 import sys
 from collections.abc import Collection
 
+from nbtune.workers.supervisor import die_with_parent, supervise
+
 __all__ = ["fflush", "protect"]
 
-_PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def protect(driver: int, log: str, cores: Collection[int] = ()) -> None:
-    """Guard this process, the child of process `driver`; its output goes to the file `log`.
+def protect(
+    driver: int, log: str, last_words: str, memory: int | None, cores: Collection[int] = ()
+) -> None:
+    """Guard this process, the child of process `driver`; returns in a fork of it, the worker.
 
-    With `cores` it is pinned to them, and so is all that it will start.
+    Parameters
+    ----------
+    driver : int
+    log : str
+        The file for output from outside trials.
+    last_words, memory
+        As `supervise` takes them.
+    cores : collection of int
+        What it is pinned to, and so is all that it will start; all cores when empty.
     """
     _redirect(log)
     if cores:
@@ -32,9 +44,10 @@ def protect(driver: int, log: str, cores: Collection[int] = ()) -> None:
     # The driver spawned it with SIGINT blocked, so that none could hit it before this line.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Follows the thread that spawned this process, which lives as long as the pool.
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent(signal.SIGTERM)
     if os.getppid() != driver:
         os._exit(1)
+    supervise(driver, last_words, memory)
 
 
 def _redirect(log: str) -> None:

@@ -7,6 +7,7 @@ from nbtune.exceptions import SpecError, WorkerError
 from nbtune.workers.base import Assignment, Inbox, Job, Workers
 from nbtune.workers.cores import available_cores, share_out, thread_limits
 from nbtune.workers.devices import in_words, visible_devices
+from nbtune.workers.memory import bytes_of, machine_memory, shown
 from nbtune.workers.pool import Pool
 from nbtune.workers.slot import Slot
 from nbtune.workers.spawner import Place
@@ -17,14 +18,14 @@ __all__ = ["Local"]
 class Local(Workers):
     """Runs each trial in one of a few worker processes on this machine.
 
-    A trial that crashes, is killed or leaves by ``os._exit`` costs itself and nothing else: its
-    slot is back in about half a second. Nothing survives this process, however it ends: neither a
-    worker nor what a trial has started. Linux only.
+    A trial that crashes, is killed, uses more than `memory` or leaves by ``os._exit`` costs itself
+    and nothing else: its slot is back in about half a second. What a trial has started ends with
+    it, and nothing survives this process, however it ends. Linux only.
 
     Parameters
     ----------
     slots : int >= 1, optional
-        How many trials run at once. By default as many as the cores (and GPUs) have room for: the
+        How many trials run at once. By default as many as cores, GPUs and memory have room for: the
         quota of the control group, the affinity mask and ``LOKY_CPU_COUNT`` count.
     cpus : int >= 1
         Cores a slot: BLAS, OpenMP and nested loky are held to so many threads, unless the
@@ -41,25 +42,46 @@ class Local(Workers):
         choice. For a machine that this sweep has to itself: a pinned slot cannot get out of the
         way of a busy cell while another core is free, and a second sweep that pins picks the same
         cores.
+    memory : int or str, optional
+        How much memory a trial may use, in bytes or as text with a unit: "500 MB" and "2 GB" are
+        decimal, "512 MiB" and "2 GiB" binary. A trial that is over it is killed, and fails with
+        "used 3.1 GB of 2 GB"; it is looked at ten times a second. What counts is what the trial's
+        process and all its children hold for themselves: the notebook's data, which all trials
+        share, does not, until a trial writes to it.
 
     Raises
     ------
     SpecError
         When a number is out of its range, or there are fewer GPUs, or with `pin` fewer cores, than
         asked for.
+
+    Notes
+    -----
+    The limit on memory is no ``RLIMIT_AS``: that counts what is mapped, not what is used. The
+    shared data, CUDA (which maps terabytes) and each thread's arena would count in full.
     """
 
     def __init__(
-        self, slots: int | None = None, *, cpus: int = 1, gpus: float = 0, pin: bool = False
+        self,
+        slots: int | None = None,
+        *,
+        cpus: int = 1,
+        gpus: float = 0,
+        memory: int | str | None = None,
+        pin: bool = False,
     ) -> None:
         _check_count("slots", slots if slots is not None else 1)
         _check_count("cpus", cpus)
         self.cpus = cpus
         self.gpus = gpus
         self.pin = pin
+        self.memory = None if memory is None else bytes_of(memory)
         devices = visible_devices(gpus) if gpus else None
         if slots is None:
-            slots = max(1, available_cores() // cpus)
+            slots = available_cores() // cpus
+            if self.memory is not None:
+                slots = min(slots, machine_memory() // self.memory)
+            slots = max(1, slots)
             if devices is not None:
                 slots = min(slots, len(devices))
         self.slots = slots
@@ -115,7 +137,7 @@ class Local(Workers):
         """
         if self._pool is not None:
             raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
-        self._pool = Pool(job, inbox.put, self._places())
+        self._pool = Pool(job, inbox.put, self._places(), memory=self.memory)
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
@@ -149,10 +171,12 @@ class Local(Workers):
 
     def describe(self) -> str:
         """Return the plan in a few words, "4 slots: 2 cores, half a GPU each"."""
-        cores = f"{self.cpus} {'pinned ' * self.pin}core{'s' * (self.cpus != 1)}"
+        parts = [f"{self.cpus} {'pinned ' * self.pin}core{'s' * (self.cpus != 1)}"]
         if self._gpu_words:
-            return f"{super().describe()}: {cores}, {self._gpu_words} each"
-        return f"{super().describe()}, {cores} each"
+            parts.append(self._gpu_words)
+        if self.memory is not None:
+            parts.append(shown(self.memory))
+        return f"{super().describe()}{':' if len(parts) > 1 else ','} {', '.join(parts)} each"
 
 
 def _check_count(name: str, value: object) -> None:

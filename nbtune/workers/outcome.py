@@ -2,8 +2,9 @@
 
 import hashlib
 import numbers
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +66,7 @@ def perform(
     *,
     result_metric: str,
     whole_process: bool = False,
+    earlier: Collection[threading.Thread] = (),
 ) -> Outcome:
     """Run one trial to its end, whatever that is.
 
@@ -80,9 +82,11 @@ def perform(
         The name of a bare number that the objective returns.
     whole_process : bool
         Whether reports of all threads are this trial's.
+    earlier : collection of Thread
+        All but these, then: they were there before.
     """
     try:
-        with reporting(reporter, whole_process=whole_process):
+        with reporting(reporter, whole_process=whole_process, earlier=earlier):
             returned = load()(reporter.trial.params)
         course.enforce()
         return Outcome(how="returned", result=_metrics_of(returned, reporter, result_metric))

@@ -12,12 +12,14 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nbtune.objective import payload
 from nbtune.workers import reaper
 from nbtune.workers.base import Event, Job
 from nbtune.workers.channel import Link, Listener
+from nbtune.workers.leftovers import PREFIX, claim, remove_leftovers
 from nbtune.workers.runner import Task, serve
 from nbtune.workers.slot import Slot
 from nbtune.workers.spawner import Place, Spawner
@@ -35,9 +37,18 @@ class Pool:
     post : callable
         Takes the events; it is not called any more once `close` has begun.
     places : sequence of Place, one a slot
+    memory : int, optional
+        How many bytes each trial may hold.
     """
 
-    def __init__(self, job: Job, post: Callable[[Event], None], places: Sequence[Place]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        post: Callable[[Event], None],
+        places: Sequence[Place],
+        *,
+        memory: int | None = None,
+    ) -> None:
         self._post_open = post
         self._driver = os.getpid()
         self._closed = False
@@ -45,17 +56,29 @@ class Pool:
         token = secrets.token_hex(8)
         key = secrets.token_bytes(32)
         self._folder = _own_folder()
+        self._claim = claim(self._folder, token)
         try:
-            task = self._describe(job)
+            task = replace(self._describe(job), memory=memory)
             self.slots = [
-                Slot(index, token, job.folder, self._post) for index in range(len(places))
+                Slot(
+                    index,
+                    token,
+                    job.folder,
+                    self._post,
+                    last_words=self._folder / f"slot-{index}.end",
+                    memory=memory,
+                )
+                for index in range(len(places))
             ]
             address = self._folder / "socket"
             self._listener = Listener(address, key, self._welcome)
             self._reaper = _Reaper(token, self._folder)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._claim)
             raise
+        self._sweeper = threading.Thread(target=remove_leftovers, name="nbtune-leftovers")
+        self._sweeper.start()
         _open_pools.add(self)
         _close_first_at_exit()
         self._spawner = Spawner(
@@ -63,6 +86,7 @@ class Pool:
             places,
             lambda slot, generation: (serve, str(address), key, slot, generation, task),
             logs=self._folder,
+            memory=memory,
             spawned=_close_first_at_exit,
         )
 
@@ -90,18 +114,19 @@ class Pool:
         try:
             link.patience(receive=30, send=10)
             frame, *_ = link.receive()
-            _, index, generation = json.loads(frame)
-            slot = self.slots[index]
+            _, index, generation, supervisor = json.loads(frame)
+            slot, supervisor = self.slots[index], int(supervisor)
             link.patience(receive=0, send=10)
-        except (EOFError, OSError, ValueError, TypeError, IndexError):
+        except (EOFError, OSError, ValueError, TypeError, IndexError, RecursionError):
             return
         if self._closed or not slot.claim(generation):
             return
         pid = link.peer()
         self._reaper.add(pid)
-        slot.serve(link, pid)
+        slot.serve(link, pid, supervisor)
         self._reaper.remove(pid)
-        self._spawner.gone(slot, generation)
+        if not self._closed:
+            self._spawner.gone(slot, generation)
 
     def close(self) -> None:
         """Kill every process and all that they started; return when nothing is left.
@@ -116,10 +141,12 @@ class Pool:
             self._closed = True
             for slot in self.slots:
                 slot.kill_any()
+            self._listener.close()  # the supervisors of those killed end in their own time
             self._spawner.close()
-            self._listener.close()
             self._reaper.close()  # the last sweep is its
+            self._sweeper.join()
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._claim)
             _open_pools.discard(self)
 
 
@@ -176,10 +203,10 @@ class _Reaper:
 
 def _own_folder() -> Path:
     """Return a new folder that only this user can enter, its path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix="nbtune-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     if len(os.fsencode(folder)) > 90:  # a socket's path has at most 107 bytes
         folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="nbtune-", dir="/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     return folder
 
 

@@ -11,53 +11,102 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-__all__ = ["MARK", "end_family"]
+__all__ = ["MARK", "Process", "descendants", "end_family", "processes", "signal_all"]
 
 MARK = "NBTUNE_POOL"
 """The environment variable that a pool's workers, and all that they start, carry."""
 
 
-def _is_family(pid: int, token: bytes, groups: Collection[int]) -> bool:
-    """Whether a process carries the token, or belongs to a worker's group or session."""
+class Process:
+    """A line of the system's table of processes."""
+
+    __slots__ = ("group", "is_zombie", "parent", "session")
+
+    def __init__(self, state: bytes, parent: bytes, group: bytes, session: bytes) -> None:
+        self.is_zombie = state in b"ZX"
+        self.parent, self.group, self.session = int(parent), int(group), int(session)
+
+
+def processes() -> dict[int, Process]:
+    """Return all processes by their ids, as they are now."""
+    table = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow to import
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - as above
+                    # The name in parentheses may hold anything, so count from its end.
+                    fields = file.read().rpartition(b") ")[2].split(None, 4)
+                table[int(name)] = Process(*fields[:4])
+            except (OSError, ValueError, TypeError):
+                continue  # it ended meanwhile
+    return table
+
+
+def descendants(ancestors: Collection[int], table: Mapping[int, Process]) -> set[int]:
+    """Return all processes below `ancestors` in the tree, themselves left out."""
+    children: dict[int, list[int]] = {}
+    for pid, process in table.items():
+        children.setdefault(process.parent, []).append(pid)
+    found: set[int] = set()
+    to_visit = list(ancestors)
+    while to_visit:
+        below = [pid for pid in children.get(to_visit.pop(), ()) if pid not in found]
+        found.update(below)
+        to_visit.extend(below)
+    return found.difference(ancestors)
+
+
+def signal_all(pids: Collection[int], number: int) -> None:
+    """Send a signal to processes; those that have ended are passed over."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _is_marked(pid: int, mark: bytes) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib is slow to import
-            # The name in parentheses may hold anything, so count from its end.
-            fields = file.read().rpartition(b") ")[2].split()
-        if fields[0] in (b"Z", b"X"):
-            return False
-        if int(fields[2]) in groups or int(fields[3]) in groups:
-            return True
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-            return any(line.startswith(token) for line in file.read().split(b"\0"))
-    except (OSError, IndexError, ValueError):
+            return any(line.startswith(mark) for line in file.read().split(b"\0"))
+    except OSError:
         return False  # it ended meanwhile, or is another user's
+
+
+def _family(mark: bytes, groups: Collection[int], table: Mapping[int, Process]) -> set[int]:
+    """Return who carries the mark or belongs to one of the groups, and all below them."""
+    family = {
+        pid
+        for pid, process in table.items()
+        if process.group in groups or process.session in groups or _is_marked(pid, mark)
+    }
+    family |= descendants(family, table)
+    return {pid for pid in family if not table[pid].is_zombie and pid != os.getpid()}
 
 
 def end_family(token: str, groups: Collection[int] = ()) -> None:
     """Kill every process whose mark begins with `token`, or that is in one of `groups`.
+
+    And all that they started: a supervisor adopts orphans, so that those stay below it also when
+    they have dropped their environment and lead a session of their own.
 
     Parameters
     ----------
     token : str
         What follows ``NBTUNE_POOL=``; children inherit it, also those in a session of their own.
     groups : collection of int
-        Ids of process groups and sessions, for children that dropped their environment.
+        Ids of process groups and sessions.
     """
-    prefix = f"{MARK}={token}".encode()
-    myself = os.getpid()
+    mark = f"{MARK}={token}".encode()
     for _ in range(50):  # what forks faster than this is beyond help
-        found = [
-            int(name)
-            for name in os.listdir("/proc")  # noqa: PTH208 - as above
-            if name.isdigit() and int(name) != myself and _is_family(int(name), prefix, groups)
-        ]
-        if not found:
+        table = processes()
+        family = _family(mark, groups, table)
+        if not family:
             return
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        # The topmost go last, stopped meanwhile: who is orphaned at this moment stays below them.
+        roots = {pid for pid in family if table[pid].parent not in family}
+        signal_all(roots, signal.SIGSTOP if family - roots else signal.SIGKILL)
+        signal_all(family - roots, signal.SIGKILL)
         time.sleep(0.002)
 
 

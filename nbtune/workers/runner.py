@@ -4,20 +4,26 @@ import gc
 import os
 import pickle
 import select
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from nbtune.context import Reporter
 from nbtune.decision import Stop
 from nbtune.exceptions import ReportError
+from nbtune.objective.call import Call
 from nbtune.objective.payload import Payload
-from nbtune.workers.capture import Surroundings
+from nbtune.trial import Params
+from nbtune.workers.capture import Surroundings, seed_generators
 from nbtune.workers.channel import Link, connect, encode
 from nbtune.workers.outcome import Course, Outcome, failure_of, perform, trial_of
+from nbtune.workers.remnants import Remnants
 
 __all__ = ["Task", "serve"]
 
@@ -37,6 +43,7 @@ class Task:
     folder: Path
     seed: int
     data: tuple[Path, ...] = ()
+    memory: int | None = None
 
 
 def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> NoReturn:
@@ -45,7 +52,7 @@ def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> N
         channel = _Channel(connect(address, key))
         payload = Payload(task.payload, task.data)
         surroundings = Surroundings(task.folder)
-        channel.say("hello", slot, generation)
+        channel.say("hello", slot, generation, os.getppid())
         while True:
             message = channel.hear()
             if message[0] == "start":  # the rest was meant for a trial that is over
@@ -57,6 +64,9 @@ def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> N
         os._exit(0)
 
 
+_Buffer: TypeAlias = deque[tuple[int, float, dict[str, float]]]  # step, time, metrics
+
+
 class _Channel:
     """The worker's end: reports may wait a moment in a buffer, the rest goes at once."""
 
@@ -64,7 +74,7 @@ class _Channel:
         self._link = link
         self._lock = threading.Lock()  # of sending
         self._received: deque[bytes] = deque()
-        self._buffer: deque[tuple[int, float, dict[str, float]]] = deque()
+        self._buffer: _Buffer = deque()
         self._number = -1
         self._wake = threading.Event()
         self._poller = select.poll()
@@ -79,10 +89,14 @@ class _Channel:
         self.forked = True
         self._link.close()
 
-    def begin(self, number: int) -> None:
-        """Let reports be those of trial `number`."""
+    def begin(self, number: int) -> "_Buffer":
+        """Let reports be those of trial `number`; return where they go.
+
+        A buffer of its own: a thread that the last trial left behind may be adding to the last one.
+        """
         self._number = number
-        self._buffer.clear()  # a thread that the last trial left behind may have reported
+        self._buffer = deque()
+        return self._buffer
 
     def say(self, *words: Any) -> None:
         """Send one frame, after the reports that wait."""
@@ -90,11 +104,11 @@ class _Channel:
             self._flush()
             self._link.send(encode(words).encode())
 
-    def ask(self, *report: Any) -> None:
-        """Send a report, after those that wait, and mark it as awaiting a decision."""
+    def ask(self, number: int, *report: Any) -> None:
+        """Send a report of a trial, after those that wait, marked as awaiting a decision."""
         with self._lock:
             self._flush()
-            self._link.send(encode(("reports", self._number, True, [report])).encode())
+            self._link.send(encode(("reports", number, True, [report])).encode())
 
     def hear(self) -> tuple[Any, ...]:
         """Wait for the driver's next message."""
@@ -103,14 +117,13 @@ class _Channel:
         message: tuple[Any, ...] = pickle.loads(self._received.popleft())
         return message
 
-    def add(self, step: int, now: float, metrics: dict[str, float]) -> bool:
+    def add(self, buffer: _Buffer, step: int, now: float, metrics: dict[str, float]) -> bool:
         """Take a report; return whether the driver has sent something.
 
         What comes alone is sent at once, and on this thread: the next thing that the trial does
         may be to hold the GIL for minutes. What comes in quick succession goes together, within
         20 ms.
         """
-        buffer = self._buffer
         buffer.append((step, now, metrics))
         events = 0
         if now - self._looked >= _LOOK_EVERY:
@@ -157,6 +170,7 @@ class _Desk:
 
     def __init__(self, channel: _Channel, number: int, course: Course) -> None:
         self._channel = channel
+        self._buffer = channel.begin(number)
         self._number = number
         self._course = course
 
@@ -172,11 +186,11 @@ class _Desk:
             )
         now = time.time()
         if course.milestone is not None and step >= course.milestone:
-            channel.ask(step, now, metrics)
+            channel.ask(self._number, step, now, metrics)
             while not self._follow():
                 pass
         else:
-            if channel.add(step, now, metrics):
+            if channel.add(self._buffer, step, now, metrics):
                 self._follow()
 
     def look(self) -> None:
@@ -206,11 +220,21 @@ def _run(
 ) -> None:
     """Run one trial and say how it ended."""
     began = time.perf_counter()
-    channel.begin(number)
     course = Course(milestone)
+    desk = _Desk(channel, number, course)
+    leaves = False
     try:
         with surroundings.of(number):
-            outcome = _perform(channel, payload, task, course, number, known_until, params)
+            trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
+            reporter = Reporter(
+                trial,
+                desk.send,
+                step_name=task.step_name,
+                known_until=known_until,
+                metric=task.result_metric,
+                look=desk.look,
+            )
+            outcome, leaves = _perform(payload, task, course, reporter)
     except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
         outcome = Outcome(how="raised", failure=failure_of(error))
     if channel.forked:
@@ -223,32 +247,46 @@ def _run(
         time.time(),
         outcome.result,
         failure and (failure.type, failure.message, failure.traceback),
+        leaves,
     )
+    if leaves:
+        os._exit(0)
     _collect(time.perf_counter() - began)
 
 
 def _perform(
-    channel: _Channel,
-    payload: Payload,
-    task: Task,
-    course: Course,
-    number: int,
-    known_until: int,
-    params: bytes,
-) -> Outcome:
-    trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
-    desk = _Desk(channel, number, course)
-    reporter = Reporter(
-        trial,
-        desk.send,
-        step_name=task.step_name,
-        known_until=known_until,
-        metric=task.result_metric,
-        look=desk.look,
+    payload: Payload, task: Task, course: Course, reporter: Reporter
+) -> tuple[Outcome, bool]:
+    """Run one trial; return how it ended, and whether the process should not take another."""
+    remnants = Remnants(task.memory)
+
+    def load() -> Callable[[Params], Any]:
+        call = payload.load()
+        seed_generators(reporter.trial.seed)
+        if isinstance(call, Call):
+            _main.__getattr__ = partial(_look_up, call.namespace())  # type: ignore[method-assign]
+        return call
+
+    outcome = perform(
+        load,
+        reporter,
+        course,
+        result_metric=task.result_metric,
+        whole_process=True,
+        earlier=remnants.threads,
     )
-    return perform(
-        payload.load, reporter, course, result_metric=task.result_metric, whole_process=True
-    )
+    vars(_main).pop("__getattr__", None)  # it holds all that the trial defined
+    return outcome, remnants.end(reporter.threads)
+
+
+_main = sys.modules["__main__"]
+
+
+def _look_up(namespace: Mapping[str, Any], name: str) -> Any:
+    """Find what pickle looks for in the notebook, which is ``__main__`` to the user's code."""
+    if name in namespace and not name.startswith("__"):
+        return namespace[name]
+    raise AttributeError(f"module '__main__' has no attribute {name!r}")
 
 
 _collecting = 0.005  # seconds that the last collection took

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import pickle
 import select
@@ -10,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +18,14 @@ from nbtune.exceptions import WorkerError
 from nbtune.trial import Failure, Report
 from nbtune.workers.base import Assignment, Ended, Event, Reported, SlotReady
 from nbtune.workers.channel import Link
+from nbtune.workers.memory import over
 from nbtune.workers.outcome import failure_of, plain
 from nbtune.workers.reaper import end_family
+from nbtune.workers.supervisor import LastWords
 
 __all__ = ["Slot", "pickled"]
+
+_FULL = 0.9  # the share of the memory in use from which a kill looks like the kernel's
 
 
 class Slot:
@@ -42,16 +44,31 @@ class Slot:
         The sweep's folder, with one folder a trial.
     post : callable
         Takes the events.
+    last_words : Path
+        The file in which a process's supervisor says how the process ended.
+    memory : int, optional
+        How many bytes a trial may hold.
     """
 
-    def __init__(self, index: int, pool: str, folder: Path, post: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        index: int,
+        pool: str,
+        folder: Path,
+        post: Callable[[Event], None],
+        *,
+        last_words: Path,
+        memory: int | None = None,
+    ) -> None:
         self.index = index
+        self.last_words = last_words
         self.generation = 0
         self.connected = False
         self.used = False
         self._pool = pool
         self._folder = folder
         self._post = post
+        self._memory = memory
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._pid = 0
@@ -183,13 +200,12 @@ class Slot:
                 Ended(number=number, slot=self.index, how=how, time=time.time(), failure=failure)
             )
 
-    def serve(self, link: Link, pid: int) -> None:
-        """Hear the process out until it is dead, then clean up after it."""
-        process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+    def serve(self, link: Link, pid: int, supervisor: int) -> None:
+        """Hear the process out until its supervisor is dead too, then clean up after both."""
         try:
-            alive = os.pidfd_open(pid)
+            alive = os.pidfd_open(supervisor)
         except OSError:
-            self._bury(process, "")
+            self._bury("")
             return
         try:
             self._attach(link, pid)
@@ -199,7 +215,7 @@ class Slot:
                 _is_ready(alive, 5.0)
         finally:
             os.close(alive)
-        self._bury(process, trouble or "")
+        self._bury(trouble or "")
 
     def _attach(self, link: Link, pid: int) -> None:
         with self._lock:
@@ -225,7 +241,7 @@ class Slot:
             try:
                 for frame in link.receive():
                     self._hear(frame)
-            except (ValueError, TypeError, KeyError, IndexError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 return f"it sent what no nbtune sends: {error}"
             except ConnectionResetError:
                 # The kernel's word for what was sent and never read: the trial did not begin.
@@ -241,48 +257,42 @@ class Slot:
         kind, number, *rest = json.loads(frame)
         if kind == "reports":
             waiting, batch = rest
-            reports = [Report(step, metrics, moment) for step, moment, metrics in batch]
+            reports = [_report_of(*told) for told in batch]
             if number == self._trial:
-                self._post(Reported(number=number, reports=reports, waiting=waiting))
+                self._post(Reported(number=number, reports=reports, waiting=waiting is True))
         elif kind == "ended":
             self._hear_end(number, *rest)
         else:
             raise ValueError(f"a frame of kind {kind!r}")
 
     def _hear_end(
-        self,
-        number: int,
-        how: Any,
-        moment: float,
-        result: dict[str, float] | None,
-        failure: list[str] | None,
+        self, number: int, how: Any, moment: Any, result: Any, failure: Any, leaves: bool
     ) -> None:
-        told = failure and Failure(
-            type=plain(failure[0], 200), message=failure[1], traceback=failure[2]
-        )
+        if how not in ("returned", "stopped", "completed", "raised") or type(moment) is not float:
+            raise ValueError(f"a trial's end of kind {how!r} at {moment!r}")
+        if result is not None:
+            _report_of(1, moment, result)
+        told = None
+        if failure is not None:
+            kind, message, trace = map(str, failure)
+            told = Failure(type=plain(kind, 200), message=message, traceback=trace)
         with self._lock:
             if number != self._trial:
                 return
             self._trial = None
             self.used = True
-            # One that has been killed meanwhile will not take another trial: its successor will.
-            ready = self._announced = not self._doomed
+            # One that is on its way out will not take another trial: its successor will.
+            ready = self._announced = not (self._doomed or leaves)
         self._post(
-            Ended(
-                number=number,
-                slot=self.index,
-                how=how,
-                time=moment,
-                result=result,
-                failure=told or None,
-            )
+            Ended(number=number, slot=self.index, how=how, time=moment, result=result, failure=told)
         )
         if ready:
             self._post(SlotReady(slot=self.index))
 
-    def _bury(self, process: BaseProcess | None, trouble: str) -> None:
+    def _bury(self, trouble: str) -> None:
         """Kill what the dead process left behind, and say how its trial ended."""
         end_family(self.token, {self._pid} if self._pid else ())
+        words = LastWords.read(self.last_words)
         with self._lock:
             self._link, self._pid = None, 0
             doomed = self._doomed and not trouble
@@ -292,24 +302,41 @@ class Slot:
                 self.used = True
         if number is None:
             return
-        failure = None if doomed else self._autopsy(number, process, trouble)
+        how, failure = self._autopsy(number, words, trouble)
         self._post(
             Ended(
                 number=number,
                 slot=self.index,
-                how="killed" if doomed else "died",
+                how="killed" if doomed else how,
                 time=time.time(),
-                failure=failure,
+                failure=None if doomed else failure,
             )
         )
 
-    def _autopsy(self, number: int, process: BaseProcess | None, trouble: str) -> Failure:
-        message = trouble or _cause_of_death(_exit_code(process))
-        return Failure(
+    def _autopsy(
+        self, number: int, words: LastWords | None, trouble: str
+    ) -> tuple[Literal["raised", "died"], Failure]:
+        if words is not None and words.used and self._memory:
+            # Not a crash: it would be so again.
+            return "raised", Failure(type="MemoryLimit", message=over(words.used, self._memory))
+        failure = Failure(
             type="ProcessDied",
-            message=f"the trial's process ended: {message}",
+            message=f"the trial's process ended: {trouble or _cause_of_death(words)}",
             traceback=_fatal_error(self._folder / str(number) / "log.txt"),
         )
+        return "died", failure
+
+
+def _report_of(step: Any, moment: Any, metrics: Any) -> Report:
+    """Return a report, once it is sure that the sweep and its store can take it."""
+    if type(step) is not int or not 0 < step < 2**63 or type(moment) is not float:
+        raise ValueError(f"a report at step {step!r} and time {moment!r}")
+    for name, value in metrics.items():
+        if type(value) is not float:
+            raise ValueError(f"a metric {name!r} of {value!r}")
+        if not name.isascii():
+            name.encode()
+    return Report(step, metrics, moment)
 
 
 def _is_ready(descriptor: int, seconds: float) -> bool:
@@ -332,30 +359,30 @@ def pickled(value: object) -> bytes:
     return data
 
 
-def _exit_code(process: BaseProcess | None) -> int | None:
-    """Return the exit code of a process that is dead; loky may be reaping it at this moment."""
-    for _ in range(100):
-        code = process.exitcode if process is not None else None
-        if code is not None or process is None:
-            return code
-        time.sleep(0.01)
-    return None
-
-
-def _cause_of_death(code: int | None) -> str:
-    """Say in words how a process with this exit code ended; negative codes are signals."""
-    if code is None:
-        return "its exit status is not known"
+def _cause_of_death(words: LastWords | None) -> str:
+    """Say in words how a process ended."""
+    if words is None:
+        return "it was killed together with its supervisor"
+    if words.status is None:
+        return "its supervisor was told to end it"
+    code = os.waitstatus_to_exitcode(words.status)
     if code >= 0:
         return f"it exited with code {code} (os._exit or sys.exit in a library)"
     if code == -signal.SIGKILL:
-        return "it was killed by SIGKILL (out of memory?)"
+        return _cause_of_kill(words)
     if code == -signal.SIGSEGV:
         return "segmentation fault (SIGSEGV)"
     try:
         return f"it was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"it was killed by signal {-code}"
+
+
+def _cause_of_kill(words: LastWords) -> str:
+    if words.oom_kills:
+        return "out of memory: the kernel killed it (SIGKILL); try fewer workers, or less data"
+    hint = " (out of memory?)" if words.fullness > _FULL else ""
+    return f"it was killed by SIGKILL; memory was {words.fullness:.0%} used{hint}"
 
 
 def _fatal_error(log: Path) -> str:

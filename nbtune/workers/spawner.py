@@ -3,6 +3,7 @@
 It is one permanent thread, since a worker is told to die with the thread that spawned it.
 """
 
+import multiprocessing
 import os
 import queue
 import signal
@@ -60,6 +61,8 @@ class Spawner:
         its arguments.
     logs : Path
         The folder for what the processes write outside trials.
+    memory : int, optional
+        How many bytes a trial may hold.
     spawned : callable
         Called on the thread after each process that loky has spawned. A RuntimeError, from here or
         from loky, says that the interpreter is exiting: all processes are ended then.
@@ -72,12 +75,14 @@ class Spawner:
         work: Callable[[int, int], tuple[Any, ...]],
         *,
         logs: Path,
+        memory: int | None,
         spawned: Callable[[], None],
     ) -> None:
         self._slots = slots
         self._places = places
         self._work = work
         self._logs = logs
+        self._memory = memory
         self._on_spawn = spawned
         self._orders: queue.SimpleQueue[_Gone | None] = queue.SimpleQueue()
         self._executors: dict[int, Any] = {}
@@ -177,7 +182,13 @@ class Spawner:
             context=LokyContext(),
             env={**place.environment, MARK: slot.token},
             initializer=protect,
-            initargs=(os.getpid(), str(self._log(slot)), place.cores),
+            initargs=(
+                os.getpid(),
+                str(self._log(slot)),
+                str(slot.last_words),
+                self._memory,
+                place.cores,
+            ),
         )
         self._executors[slot.index] = executor
         self._spawned[slot.index] = time.monotonic()
@@ -195,3 +206,4 @@ def _shut_down(executors: list[Any]) -> None:
     """Kill the executors' processes, if they still live, and end their threads."""
     while executors:
         executors.pop().shutdown(wait=True, kill_workers=True)
+    multiprocessing.active_children()  # lets go of those that ended, and of their semaphores

@@ -245,6 +245,21 @@ def test_resume_towards_another_goal_is_refused(refusal, swept):
     assert "sweep 'quick' was started with --maximize score" in shown
 
 
+def test_memory_reaches_the_workers(shell):
+    shell.run_cell(
+        tune("net --minimize score --trials 1 --workers 2 --memory 2GB --searcher random --quiet")
+    ).raise_error()
+
+    plan = shell.user_ns["net"].snapshot().plan
+    assert plan == "Random + FIFO · 2 slots: 1 core, 2 GB each"
+
+
+def test_a_memory_without_a_unit_is_refused(refusal):
+    shown = refusal(tune("net --minimize score --trials 1 --memory 2"))
+
+    assert "--memory '2': give a number of bytes, or text with a unit" in shown
+
+
 def test_the_plan_names_what_a_slot_gets(shell, monkeypatch):  # FEATURES A11
     monkeypatch.setitem(sys.modules, "pynvml", None)  # whatever GPUs this machine has
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")

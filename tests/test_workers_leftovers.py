@@ -1,0 +1,191 @@
+"""What dead kernels left is removed; what living ones use is not."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from driving import Driver, is_gone, wait_until
+
+from nbtune.workers import Local
+from nbtune.workers.leftovers import claim, remove_leftovers
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from nbtune.workers.leftovers import claim
+folder = Path(sys.argv[1])
+folder.mkdir(mode=0o700)
+held = claim(folder, "0123456789abcdef")
+(folder / "socket").touch()
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def owner(tmp_path):
+    """Start a process that holds a pool's folder; return the two."""
+    started = []
+
+    def start(folder=tmp_path / "nbtune-abc"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process, folder
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_folder_of_a_dead_pool_goes(tmp_path, owner):
+    process, folder = owner()
+    process.kill()
+    process.wait()
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert not folder.exists()
+
+
+def test_the_folder_of_a_living_pool_stays(tmp_path, owner):
+    _, folder = owner()
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert (folder / "socket").exists()
+
+
+def test_what_still_runs_of_a_dead_pool_ends(tmp_path, owner):
+    process, _ = owner()
+    process.kill()
+    process.wait()
+    orphan = subprocess.Popen(
+        ["sleep", "1000"], env={"NBTUNE_POOL": "0123456789abcdef.0.1."}, start_new_session=True
+    )
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert orphan.wait(timeout=5) < 0
+
+
+def test_a_folder_in_the_making_stays(tmp_path):
+    (tmp_path / "nbtune-new").mkdir()
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert (tmp_path / "nbtune-new").exists()
+
+
+def test_an_empty_folder_that_was_never_claimed_goes(tmp_path):
+    folder = tmp_path / "nbtune-old"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert not folder.exists()
+
+
+def test_a_folder_that_only_looks_like_a_pools_stays(tmp_path):
+    folder = tmp_path / "nbtune-thesis"
+    folder.mkdir()
+    (folder / "chapter1.tex").touch()
+    os.utime(folder, (0, 0))
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert (folder / "chapter1.tex").exists()
+
+
+def test_a_link_is_not_followed(tmp_path, owner):
+    process, folder = owner(tmp_path / "elsewhere")
+    (tmp_path / "nbtune-link").symlink_to(folder)
+    process.kill()
+    process.wait()
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert (folder / "socket").exists()
+
+
+def test_semaphores_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    dead = tmp_path / f"sem.loky-{dead_pid()}-abc"
+    living = tmp_path / f"sem.loky-{os.getpid()}-abc"
+    other = tmp_path / f"sem.other-{dead_pid()}-abc"
+    for file in dead, living, other:
+        file.touch()
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert not dead.exists()
+    assert living.exists()
+    assert other.exists()
+
+
+def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    process, folder = owner()
+    process.kill()
+    process.wait()
+
+    with Driver(Local(1), lambda params: 1, tmp_path / "sweep") as driver:
+        driver.run()
+        wait_until(lambda: not folder.exists(), 5.0)
+
+        assert len(list(tmp_path.glob("nbtune-*"))) == 1
+
+
+LIVING = textwrap.dedent(
+    """
+    import sys, time
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from driving import Driver
+    from nbtune.workers import Local
+    driver = Driver(Local(1), lambda params: 1, Path(sys.argv[1]))
+    driver.run()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(driver.run().how, flush=True)
+    driver.workers.close()
+    """
+)
+
+
+def test_another_living_kernel_goes_on_undisturbed(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", LIVING, str(tmp_path / "other"), str(Path(__file__).parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "ready\n"
+
+    remove_leftovers()
+    out, _ = other.communicate("go\n", timeout=20)
+
+    assert (out, other.returncode) == ("returned\n", 0)
+    assert is_gone(other.pid)
+
+
+def test_a_claim_is_released_with_its_descriptor(tmp_path):
+    folder = tmp_path / "nbtune-abc"
+    folder.mkdir()
+    os.close(claim(folder, "0123456789abcdef"))
+
+    remove_leftovers([tmp_path], tmp_path)
+
+    assert not folder.exists()
