@@ -42,7 +42,7 @@ def sweep(objective=parabola, **options):
     return Sweep(objective, **{**defaults, "seed": 1, **options})
 
 
-def test_a_sweep_runs_its_trials_and_knows_the_best():  # FEATURES A10
+def test_a_sweep_runs_its_trials_and_knows_the_best():  # FEATURES A3 A10
     done = sweep().run()
 
     assert done.status is SweepStatus.COMPLETED
@@ -375,7 +375,7 @@ def test_rerun_runs_the_objective_here_on_the_best_params(capsys):  # FEATURES A
 # --- budgets, on virtual time
 
 
-def test_the_time_limit_ends_the_sweep_in_order():  # FEATURES C4
+def test_the_time_limit_ends_the_sweep_in_order():  # FEATURES A3 C4
     done = sweep(
         curve, maximize="accuracy", trials=None, time_limit=100, workers=Simulated(2, seconds=3)
     ).run()

@@ -58,7 +58,7 @@ def test_opening_returns_at_once(tmp_path):
     assert took < 0.1
 
 
-def test_each_slot_is_a_process_of_its_own(drive):
+def test_each_slot_is_a_process_of_its_own(drive):  # FEATURES D2
     def look(params):
         report(1, pid=os.getpid())
 

@@ -28,7 +28,7 @@ WAIT = "demo.wait()\nprint('the wait ended:', demo.status.value)"
 QUICKSTART = Path(__file__).resolve().parents[2] / "notebooks" / "quickstart.ipynb"
 
 
-def test_the_quickstart_runs_to_its_end_and_shows_the_result(page, lab):
+def test_the_quickstart_runs_to_its_end_and_shows_the_result(page, lab):  # FEATURES D3 D5
     folder = lab.root / "quickstart"
     folder.mkdir()
     shutil.copy(QUICKSTART, folder)
@@ -47,7 +47,7 @@ def test_the_quickstart_runs_to_its_end_and_shows_the_result(page, lab):
     assert not any(output["output_type"] == "error" for output in all_outputs(page, sources))
 
 
-def test_the_curves_grow_while_another_cell_is_busy(page, write_notebook):
+def test_the_curves_grow_while_another_cell_is_busy(page, write_notebook):  # FEATURES D4
     page.open(write_notebook(LOAD, TUNE.format(trials=200, pause=0.1), BUSY))
     page.run_all()
     first = eventually(page.points_drawn)
