@@ -3,11 +3,11 @@
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
-from nbtune.pareto import Scores
+        self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
 
@@ -22,26 +22,6 @@ class Suggested:
     pending: int
     """How many trials were under way or handed out when it answered."""
     failure: Failure | None = None
-
-
-class _Values(Sequence[Params]):
-    """A dict's values as a sequence; nothing is copied before it is indexed."""
-
-    def __init__(self, source: dict[object, Params]) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __iter__(self) -> Iterator[Params]:
-        return iter(self._source.values())
-
-    @overload
-    def __getitem__(self, index: int) -> Params: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Params]: ...
-    def __getitem__(self, index: int | slice) -> Params | Sequence[Params]:
-        return tuple(self._source.values())[index]
 
 
 class Thinker:
@@ -60,9 +40,10 @@ class Thinker:
     def __init__(
         self, searcher: Searcher, post: Callable[[Suggested], None], *, inline: bool
     ) -> None:
-        self._searcher = searcher
+        self._mind: Mind | DistantMind = (
+            DistantMind(searcher) if searcher.apart and not inline else Mind(searcher)
+        )
         self._post = post
-        self._pending: dict[object, Params] = {}
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._inline = inline
         if not inline:
@@ -80,51 +61,39 @@ class Thinker:
 
     def begin(self, number: int, params: Params, *, suggestion: int | None = None) -> None:
         """Tell that a trial is entered; `suggestion` is the index under which it was suggested."""
-
-        def act() -> None:
-            if suggestion is not None:
-                self._pending.pop(("suggested", suggestion), None)
-            self._pending[number] = params
-
-        self._do(act)
+        self._do(lambda: self._mind.begin(number, params, suggestion))
 
     def observe(
         self, number: int, params: Params, scores: Scores | None, *, step: int, ended: bool
     ) -> None:
         """Tell a result."""
-
-        def act() -> None:
-            if ended:
-                self._pending.pop(number, None)
-            self._guard(lambda: self._searcher.learn(params, scores, step=step, ended=ended))
-
-        self._do(act)
+        self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
 
     def ask(self, index: int) -> None:
         """Ask for the suggestion of that index; the answer is posted."""
 
         def act() -> None:
-            params = self._guard(lambda: self._searcher.suggest(index, _Values(self._pending)))
-            if isinstance(params, Failure):
-                return
-            count = len(self._pending)
-            if params is not None:
-                self._pending["suggested", index] = params
-            self._post(Suggested(params=params, pending=count))
+            if answer := self._guard(self._mind.suggest, index):
+                params, pending = answer
+                self._post(Suggested(params=params, pending=pending))
 
         self._do(act)
 
-    def _guard(self, call: Callable[[], Any]) -> Any:
+    def _guard(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a call returns; post what it raises, and return None."""
         # A searcher may be the user's own code: its errors end the sweep, not this thread.
         try:
-            return call()
+            return call(*arguments)
+        except SearcherRaised as error:
+            failure = error.failure
         except Exception as error:  # noqa: BLE001 - the border where the user's code is called
             failure = Failure(
                 type=type(error).__name__, message=str(error), traceback=traceback.format_exc()
             )
-            self._post(Suggested(params=None, pending=0, failure=failure))
-            return failure
+        self._post(Suggested(params=None, pending=0, failure=failure))
+        return None
 
     def close(self) -> None:
-        """End the thread once it has done what it was told."""
+        """End the thread; what it has not done by now stays undone."""
         self._queue.put(None)
+        self._mind.close()

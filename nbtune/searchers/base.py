@@ -24,6 +24,9 @@ class Searcher(ABC):
     finite: bool = False
     """Whether it runs out by itself, so that a sweep needs no other budget."""
 
+    apart: bool = False
+    """Whether it thinks so long that a process of its own is worth it: the kernel stays free."""
+
     prefetch: int = 1
     """How many suggestions to have ready before a slot asks; more only where nothing is learnt."""
 

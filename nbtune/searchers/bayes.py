@@ -63,6 +63,8 @@ class Bayes(Searcher):
         When an argument is of the wrong type or not known.
     """
 
+    apart = True
+
     def __init__(
         self,
         n_initial: int = 10,

@@ -57,6 +57,7 @@ class Scalarised(Searcher):
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
         self.starts_with_defaults = searcher.starts_with_defaults
+        self.apart = searcher.apart
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"

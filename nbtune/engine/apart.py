@@ -1,0 +1,208 @@
+"""A mind in a process of its own, so that a long thought holds up neither kernel nor engine.
+
+The parent writes pickled frames to the child's standard input; the child answers in JSON lines:
+nothing that it says is unpickled. It dies with the thread that began it.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+from typing import IO, Any, TypeAlias
+
+import cloudpickle
+
+from nbtune.engine.mind import Mind
+from nbtune.pareto import Scores
+from nbtune.searchers.base import Searcher
+from nbtune.trial import Failure, Params
+
+__all__ = ["DistantMind", "SearcherRaised"]
+
+logger = logging.getLogger("nbtune")
+
+_Told: TypeAlias = tuple[str, tuple[Any, ...]]
+"""A method of `Mind` and its arguments: a number, params, and others."""
+
+_HEADER = struct.Struct("!I")
+_PR_SET_PDEATHSIG = 1
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class SearcherRaised(Exception):  # noqa: N818 - what it holds is the error
+    """A searcher in a child process raised; `failure` tells what."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class DistantMind:
+    """What `Mind` is, with the searcher in a child process; one thread calls all but `close`.
+
+    Where no child can be had, or it dies (memory ran out), the searcher thinks here from then on:
+    it is told again what it was told.
+
+    Parameters
+    ----------
+    searcher : Searcher
+        Already set up, nothing told yet.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._told: list[_Told] = []
+        self._sent = 0
+        self._child: subprocess.Popen[bytes] | None = None
+        self._home: Mind | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def begin(self, number: int, params: Params, suggestion: int | None) -> None:
+        """Learn that a trial is entered; `suggestion` is the index under which it was suggested."""
+        self._tell("begin", number, params, suggestion)
+
+    def observe(
+        self, number: int, params: Params, scores: Scores | None, step: int, ended: bool
+    ) -> None:
+        """Learn a result."""
+        self._tell("observe", number, params, scores, step, ended)
+
+    def suggest(self, index: int) -> tuple[Params | None, int]:
+        """Return the suggestion of that index, and how many were under way when it was asked.
+
+        Raises
+        ------
+        SearcherRaised
+            When the searcher did.
+        """
+        if self._home is None:
+            try:
+                return self._ask(index)
+            except (OSError, EOFError, ValueError, pickle.PicklingError) as error:
+                if self._closed:
+                    return None, 0
+                logger.info("the searcher's process is gone (%r): it thinks in the kernel", error)
+                self._come_home()
+        assert self._home is not None
+        return self._home.suggest(index)
+
+    def _tell(self, name: str, *arguments: Any) -> None:
+        if self._home is None:
+            self._told.append((name, arguments))
+        else:
+            getattr(self._home, name)(*arguments)
+
+    def _come_home(self) -> None:
+        self._end_child()
+        self._home = Mind(self._searcher)
+        for name, arguments in self._told:
+            getattr(self._home, name)(*arguments)
+
+    def _ask(self, index: int) -> tuple[Params | None, int]:
+        child = self._child or self._begin()
+        _send(child.stdin, (self._encoded(self._told[self._sent :]), index))
+        self._sent = len(self._told)
+        answer = json.loads(_line(child.stdout))
+        if "failure" in answer:
+            raise SearcherRaised(Failure(**answer["failure"]))
+        if answer["params"] is None:
+            return None, answer["pending"]
+        params = self._searcher.space.from_json(answer["params"])
+        self._told.append(("expect", (index, params)))
+        self._sent += 1  # the child has it
+        return params, answer["pending"]
+
+    def _encoded(self, told: list[_Told]) -> list[_Told]:
+        # Options may be objects that mean something by being themselves: a pickled one would be
+        # another.
+        to_json = self._searcher.space.to_json
+        return [(name, (key, to_json(params), *rest)) for name, (key, params, *rest) in told]
+
+    def _begin(self) -> "subprocess.Popen[bytes]":
+        with self._closing:
+            if self._closed:
+                raise EOFError
+            self._child = child = _spawn()
+        _send(child.stdin, (sys.path, self._searcher))
+        return child
+
+    def close(self) -> None:
+        """End the child, from any thread; a suggestion under way comes back as none."""
+        with self._closing:
+            self._closed = True
+        self._end_child()
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for stream in child.stdin, child.stdout:
+                if stream is not None:
+                    stream.close()
+
+
+def _spawn() -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import main; main({os.getpid()})"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a kernel's interrupt reaches its whole process group
+        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def _send(stream: IO[bytes] | None, message: Any) -> None:
+    assert stream is not None
+    data = cloudpickle.dumps(message)
+    stream.write(_HEADER.pack(len(data)) + data)
+    stream.flush()
+
+
+def _line(stream: IO[bytes] | None) -> bytes:
+    assert stream is not None
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError("the searcher's process ended")
+    return line
+
+
+def main(parent: int) -> None:
+    """Think for process `parent`: what `DistantMind` has its child run."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        return
+    questions = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a searcher prints is no answer
+    path, searcher = _receive(questions)
+    sys.path[:] = path
+    mind = Mind(searcher)
+    while True:
+        told, index = _receive(questions)
+        try:
+            for name, (number, encoded, *rest) in told:
+                getattr(mind, name)(number, searcher.space.from_json(encoded), *rest)
+            params, pending = mind.suggest(index)
+            chosen = None if params is None else searcher.space.to_json(params)
+            answer: dict[str, Any] = {"params": chosen, "pending": pending}
+        except Exception as error:  # noqa: BLE001 - the border where the user's code is called
+            what = {"type": type(error).__name__, "message": str(error)}
+            answer = {"failure": {**what, "traceback": traceback.format_exc()}}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        sys.exit()
+    return pickle.loads(stream.read(_HEADER.unpack(header)[0]))

@@ -1,0 +1,73 @@
+"""A searcher with its account of what is under way, wherever it thinks."""
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from nbtune.pareto import Scores
+from nbtune.searchers.base import Searcher
+from nbtune.trial import Params
+
+__all__ = ["Mind"]
+
+
+class Mind:
+    """Tells a searcher what happens, and asks it with every trial that is under way.
+
+    Parameters
+    ----------
+    searcher : Searcher
+        Already set up.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._pending: dict[object, Params] = {}
+
+    def begin(self, number: int, params: Params, suggestion: int | None) -> None:
+        """Learn that a trial is entered; `suggestion` is the index under which it was suggested."""
+        if suggestion is not None:
+            self._pending.pop(("suggested", suggestion), None)
+        self._pending[number] = params
+
+    def observe(
+        self, number: int, params: Params, scores: Scores | None, step: int, ended: bool
+    ) -> None:
+        """Learn a result."""
+        if ended:
+            self._pending.pop(number, None)
+        self._searcher.learn(params, scores, step=step, ended=ended)
+
+    def suggest(self, index: int) -> tuple[Params | None, int]:
+        """Return the suggestion of that index, and how many were under way when it was asked."""
+        count = len(self._pending)
+        params = self._searcher.suggest(index, _Values(self._pending))
+        if params is not None:
+            self.expect(index, params)
+        return params, count
+
+    def expect(self, index: int, params: Params) -> None:
+        """Count a suggestion that was made as under way, until its trial begins."""
+        self._pending["suggested", index] = params
+
+    def close(self) -> None:
+        """Free what it holds: nothing here."""
+
+
+class _Values(Sequence[Params]):
+    """A dict's values as a sequence; nothing is copied before it is indexed."""
+
+    def __init__(self, source: dict[object, Params]) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Params]:
+        return iter(self._source.values())
+
+    @overload
+    def __getitem__(self, index: int) -> Params: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Params]: ...
+    def __getitem__(self, index: int | slice) -> Params | Sequence[Params]:
+        return tuple(self._source.values())[index]

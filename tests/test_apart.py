@@ -1,0 +1,168 @@
+"""A searcher in a process of its own."""
+
+import os
+import signal
+import threading
+
+import psutil
+import pytest
+from driving import wait_until
+
+from nbtune import Real, Space, Sweep, report
+from nbtune.engine.apart import DistantMind, SearcherRaised
+from nbtune.engine.mind import Mind
+from nbtune.searchers import Bayes, Searcher
+from nbtune.space import Choice
+from nbtune.workers import Inline
+
+
+class Marker:
+    """An option that means something by being itself."""
+
+
+MARKER = Marker()
+SPACE = Space({"x": Real(0, 1), "kind": Choice("a", MARKER, None)})
+
+
+class Counting(Searcher):
+    """Suggests how often it was asked and told, and says where."""
+
+    def setup(self, space, *, seed):
+        super().setup(space, seed=seed)
+        self.asked = self.told = 0
+
+    def suggest(self, number, pending):
+        self.asked += 1
+        if number == 13:
+            raise LookupError("no thirteen")
+        if number == 14:
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("chatter")  # must not reach the parent as an answer
+        kind = self.space["kind"].options[self.told]
+        return {"x": (10 * self.told + self.asked) / 1000, "kind": kind}
+
+    def observe(self, params, score, *, step, ended):
+        self.told += 1
+
+
+class Parent(Searcher):
+    """Suggests nothing but in the process that is not its maker's."""
+
+    def setup(self, space, *, seed):
+        super().setup(space, seed=seed)
+        self.home = os.getpid()
+
+    def suggest(self, number, pending):
+        return {"x": float(os.getpid() != self.home), "kind": "a"}
+
+    def observe(self, params, score, *, step, ended):
+        pass
+
+
+@pytest.fixture
+def distant():
+    minds = []
+
+    def make(searcher):
+        searcher.setup(SPACE, seed=0)
+        minds.append(DistantMind(searcher))
+        return minds[-1]
+
+    yield make
+    for mind in minds:
+        mind.close()
+
+
+def test_it_thinks_in_another_process(distant):
+    params, _ = distant(Parent()).suggest(0)
+
+    assert params == {"x": 1.0, "kind": "a"}
+
+
+def test_it_is_told_and_asked_as_a_mind_here_is(distant):
+    here = Counting()
+    here.setup(SPACE, seed=0)
+
+    answers = []
+    for mind in (Mind(here), distant(Counting())):
+        first = mind.suggest(0)
+        mind.begin(1, first[0], 0)
+        mind.begin(2, {"x": 0.5, "kind": "a"}, None)
+        second = mind.suggest(1)
+        mind.observe(1, first[0], (0.5,), 3, True)
+        answers.append([first, second, mind.suggest(2)])
+
+    assert answers[0] == answers[1]
+    assert answers[1][2][0]["kind"] is MARKER
+
+
+def test_what_a_searcher_raises_comes_back_as_text(distant):
+    with pytest.raises(SearcherRaised, match="no thirteen") as caught:
+        distant(Counting()).suggest(13)
+
+    assert caught.value.failure.type == "LookupError"
+    assert "in suggest" in caught.value.failure.traceback
+
+
+def test_a_mind_whose_process_dies_goes_on_here_with_all_it_was_told(distant):
+    mind = distant(Counting())
+    first, _ = mind.suggest(0)
+    mind.begin(1, first, 0)
+    mind.observe(1, first, (0.5,), 1, True)
+    mind.suggest(1)
+    os.kill(mind._child.pid, signal.SIGKILL)
+
+    params, pending = mind.suggest(2)
+
+    assert params["x"] == 0.011  # told once, asked anew
+    assert pending == 1  # the suggestion that has not begun
+
+
+def test_closing_ends_the_process_and_a_suggestion_under_way(distant):
+    class Slow(Parent):
+        def suggest(self, number, pending):
+            if number:
+                threading.Event().wait()
+            return super().suggest(number, pending)
+
+    mind = distant(Slow())
+    mind.suggest(0)
+    child = psutil.Process(mind._child.pid)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(mind.suggest(1)))
+    thread.start()
+    wait_until(lambda: child.status() == psutil.STATUS_SLEEPING, 10)
+
+    mind.close()
+    thread.join(10)
+
+    assert answers == [(None, 0)]
+    assert not child.is_running()
+
+
+def test_the_process_dies_with_the_thread_that_began_it(distant):
+    mind = distant(Parent())
+    thread = threading.Thread(target=mind.suggest, args=(0,))
+    thread.start()
+    thread.join(30)
+
+    wait_until(lambda: mind._child.poll() is not None, 10)
+
+
+def test_a_sweep_with_bayes_leaves_no_process(tmp_path):
+    def objective(x: Real(0, 1)):
+        report(epoch=1, loss=(x - 0.3) ** 2)
+
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    sweep = Sweep(
+        objective,
+        minimize="loss",
+        trials=14,
+        searcher=Bayes(4),
+        workers=Inline(1),
+        store=tmp_path,
+        seed=0,
+    ).run()
+
+    assert sweep.best_value < 0.01
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
