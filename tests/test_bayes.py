@@ -316,7 +316,7 @@ def test_of_a_long_history_the_best_and_the_newest_are_modelled():
 
     kept = worth_modelling(losses)
 
-    assert len(kept) == 150
+    assert len(kept) == 200
     assert set(np.argsort(losses)[:75]) <= set(kept)
     assert set(range(1140, 1200)) <= set(kept)
 

@@ -187,6 +187,7 @@ def main(parent: int) -> None:
     path, searcher = _receive(questions)
     sys.path[:] = path
     mind = Mind(searcher)
+    threading.Thread(target=searcher.warm_up, daemon=True).start()
     while True:
         told, index = _receive(questions)
         try:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-        self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
+from nbtune.engine.apart import DistantMind, SearcherRaised
+from nbtune.engine.mind import Mind
+from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
 

@@ -41,6 +41,9 @@ class Searcher(ABC):
         self.space = space
         self.seed = seed
 
+    def warm_up(self) -> None:  # noqa: B027 - most have nothing to import
+        """Import ahead what later suggestions need; called on a thread beside the first ones."""
+
     @abstractmethod
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return params for trial `number`, or None when there is nothing to try now.

@@ -7,30 +7,34 @@ seed and the trial's number alone.
 import logging
 import operator
 from collections.abc import Hashable, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from nbtune.exceptions import SpecError, nearest
 from nbtune.searchers.base import Searcher
-from nbtune.searchers.surrogate import Array, Surrogate, one_thread
+from nbtune.searchers.columns import Columns
+from nbtune.searchers.surrogate import Array, Regression, one_thread, quiet
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
-from nbtune.space import Choice, Space
+from nbtune.space import Space
 from nbtune.trial import Params
 
-__all__ = ["Bayes", "losses_of", "quasi_random", "worth_modelling"]
+if TYPE_CHECKING:
+    from nbtune.searchers.outlook import Outlook
+
+__all__ = ["Bayes", "losses_of", "quasi_random", "warped", "worth_modelling"]
+
+Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
 _LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
+ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
-_PORTFOLIO = ("EI", "LCB", "PI")
 # What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
 _MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_MOST_MODELLED = 150  # observations; a GP's time grows with the cube
+_MOST_MODELLED = 200  # observations; a GP's time grows with the cube
+_ALWAYS_REFITTED = 60  # observations; with more, the kernel is found anew at every tenth more
 _MOST_SCORED = 2000  # points of a space, of which all are scored
-_SPREAD = 500  # candidates anywhere, and ...
-_AROUND = 5  # ... around so many of the best points ...
-_NEIGHBOURS = 100  # ... so many each
 
 
 class Bayes(Searcher):
@@ -71,12 +75,12 @@ class Bayes(Searcher):
         *,
         base_estimator: Any = "GP",
         acquisition: str = "EI",
-        xi: float = 0.01,
+        xi: float = 0.0,
         kappa: float = 1.96,
     ) -> None:
         self.n_initial = _count(n_initial)
         self.base_estimator = base_estimator
-        self.acquisition = _known("acquisition", acquisition, (*_PORTFOLIO, "gp_hedge"))
+        self.acquisition = _known("acquisition", acquisition, (*ACQUISITIONS, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
         if isinstance(base_estimator, str):
@@ -101,7 +105,13 @@ class Bayes(Searcher):
         self._observed: set[Hashable] = set()
         self._places: list[Array] = []  # in the unit cube, one an observation, oldest first
         self._scores: list[float | None] = []
+        self._columns = Columns(space)
+        self._kernels: dict[int, Array] = {}  # the last one found, by how many observations
         self._warned = False
+
+    def warm_up(self) -> None:
+        """Import scikit-optimize and SciPy, which takes seconds."""
+        from nbtune.searchers import ascent, gaussian, outlook  # noqa: F401, PLC0415 - that is it
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return a point that is neither observed nor `pending`; None when there is none."""
@@ -140,72 +150,74 @@ class Bayes(Searcher):
 
     def _model(self, number: int, pending: Sequence[Params], tried: Set[Hashable]) -> Params | None:
         """Return the untried point of best acquisition."""
+        from nbtune.searchers.ascent import climb  # noqa: PLC0415 - scipy takes half a second
+
         listed = self.space.size is not None and self.space.size <= _MOST_SCORED
         left = list_untried(self.space, tried) if listed else []
         if listed and len(left) < 2:
             return left[0] if left else None
         rng = np.random.default_rng((_STREAM, self.seed, number))
-        places, losses = np.array(self._places), losses_of(self._scores)
-        kept = worth_modelling(losses)
-        surrogate = self._surrogate(rng)
-        surrogate.fit(places[kept], losses[kept])
+        outlook = self._outlook(rng)
         if pending:
-            surrogate.believe(self._to_units(pending[-_MOST_MODELLED:]))
+            outlook = outlook.believing(self._to_units(pending[-_MOST_MODELLED:]))
         if listed:
-            return left[int(np.argmin(surrogate.acquisition(self._to_units(left))))]
-        best = places[np.argsort(losses, kind="stable")[:_AROUND]]
-        found = self._search(surrogate, best, tried, rng)
+            return left[int(np.argmax(outlook.promise(self._to_units(left))))]
+        best = np.argsort(losses_of(self._scores), kind="stable")
+        found = climb(
+            self.space,
+            self._columns,
+            outlook.promise,
+            outlook.slope if outlook.has_slope else None,
+            np.array([self._places[index] for index in best[:_MOST_MODELLED]]),
+            tried,
+            rng,
+        )
         return found or draw_untried(self.space, tried, seed=self.seed, number=number)
 
-    def _surrogate(self, rng: np.random.Generator) -> Surrogate:
-        drawn = _PORTFOLIO[int(rng.integers(len(_PORTFOLIO)))]
-        return Surrogate(
-            self.space,
-            base_estimator=self.base_estimator,
-            acquisition=drawn if self.acquisition == "gp_hedge" else self.acquisition,
-            xi=self.xi,
-            kappa=self.kappa,
-            seed=int(rng.integers(2**31)),
+    def _outlook(self, rng: np.random.Generator) -> "Outlook":
+        """Return what a model of the trials so far makes of other places."""
+        from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - as above
+
+        drawn = ACQUISITIONS[int(rng.integers(len(ACQUISITIONS)))]
+        losses = losses_of(self._scores)
+        kept = worth_modelling(losses)
+        y = warped(losses[kept])
+        model: Any
+        if self.base_estimator == "GP":
+            model = self._process(kept, y)
+        else:
+            x, seed = self._modelled(kept), int(rng.integers(2**31))
+            model = Regression(self.base_estimator, x, y, seed=seed)
+        kind = drawn if self.acquisition == "gp_hedge" else self.acquisition
+        return Outlook(
+            self._columns, model, float(y.min()), kind=kind, xi=self.xi, kappa=self.kappa
         )
 
-    def _search(
-        self, surrogate: Surrogate, best: Array, tried: Set[Hashable], rng: np.random.Generator
-    ) -> Params | None:
-        """Return the most promising untried point: of candidates, and of those near the first."""
-        spread = rng.random((_SPREAD, self.space.n_dims))
-        places = np.vstack([surrogate.proposals(), spread, *self._near(best, rng)])
-        scored: list[tuple[float, Params]] = []
-        for _ in range(2):
-            points = self._untried(places, tried)
-            if points:
-                values = surrogate.acquisition(self._to_units(points)).tolist()
-                scored += zip(values, points, strict=True)
-                scored.sort(key=lambda pair: pair[0])
-            if not scored:
-                return None
-            promising = self._to_units([params for _, params in scored[:_AROUND]])
-            places = np.vstack(self._near(promising, rng))
-        return scored[0][1]
+    def _process(self, kept: Indices, y: Array) -> Any:
+        from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
 
-    def _near(self, places: Array, rng: np.random.Generator) -> list[Array]:
-        return [_neighbours(place, self.space, rng) for place in places]
+        process = GaussianProcess(self._hyperparameters(), self._columns.groups)
+        return process.fit(self._modelled(kept), y)
+
+    def _hyperparameters(self) -> Array:
+        """Return the kernel for the trials so far, found when there were up to a tenth fewer."""
+        from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
+
+        count = _refitted_at(len(self._scores))
+        if count not in self._kernels:
+            losses = losses_of(self._scores[:count])
+            kept = worth_modelling(losses)
+            found = most_probable(self._modelled(kept), warped(losses[kept]), self._columns.groups)
+            self._kernels = {count: found}
+        return self._kernels[count]
+
+    def _modelled(self, kept: Indices) -> Array:
+        return self._columns.of(np.array([self._places[index] for index in kept]))
 
     def _to_units(self, points: Sequence[Params]) -> Array:
         return np.array([self.space.to_unit(params) for params in points]).reshape(
             len(points), self.space.n_dims
         )
-
-    def _untried(self, places: Array, tried: Set[Hashable]) -> list[Params]:
-        """Return the points at `places`, shape (n, n_dims), without repeats and what is tried."""
-        points: dict[Hashable, Params] = {}
-        for place in places:
-            params = self.space.from_unit(place)
-            points.setdefault(self.space.key(params), params)
-        return [
-            params
-            for key, params in points.items()
-            if key not in tried and drawable(self.space, params)
-        ]
 
 
 def quasi_random(number: int, n_dims: int, *, seed: int) -> Array:
@@ -236,7 +248,7 @@ def losses_of(scores: Sequence[float | None]) -> Array:
     return losses / max(float(losses.std()), 1e-12)
 
 
-def worth_modelling(losses: Array) -> np.ndarray[Any, np.dtype[np.intp]]:
+def worth_modelling(losses: Array) -> Indices:
     """Return the indices of what to model, ascending: all of few, else the best and the newest."""
     indices = np.arange(len(losses))
     if len(losses) <= _MOST_MODELLED:
@@ -246,16 +258,35 @@ def worth_modelling(losses: Array) -> np.ndarray[Any, np.dtype[np.intp]]:
     return np.union1d(best, rest[-(_MOST_MODELLED - len(best)) :])
 
 
-def _neighbours(place: Array, space: Space, rng: np.random.Generator) -> Array:
-    """Return places near `place`, shape (_NEIGHBOURS, n_dims): few dimensions moved, or many."""
-    shape = (_NEIGHBOURS, space.n_dims)
-    share = np.maximum(rng.random((_NEIGHBOURS, 1)), 1.0 / space.n_dims)
-    length = 10 ** rng.uniform(-3.0, -0.5, (_NEIGHBOURS, 1))
-    moved = np.clip(place + length * rng.standard_normal(shape), 0.0, 1.0)
-    options = np.array([isinstance(dim.domain, Choice) for dim in space.dims])
-    moved = np.where(options, rng.random(shape), moved)
-    chance = np.where(options, 0.2, share)
-    return np.where(rng.random(shape) < chance, moved, place)
+def warped(losses: Array) -> Array:
+    """Return losses, shape (n,), made as normal as a Yeo-Johnson transformation makes them.
+
+    A Gaussian process believes in normal losses: without it a few very bad trials leave the
+    differences between the good ones to the noise (Cowen-Rivers et al. 2022, HEBO, section 3.2).
+    """
+    from scipy.stats import yeojohnson  # noqa: PLC0415 - scipy comes with scikit-optimize
+
+    with quiet():
+        standard = _standard(losses)
+        try:
+            bent = _standard(yeojohnson(standard)[0])
+        except _MODEL_ERRORS:
+            return standard
+    return bent if np.isfinite(bent).all() and bent.std() > 0.5 else standard
+
+
+def _standard(losses: Array) -> Array:
+    return np.asarray((losses - losses.mean()) / max(float(losses.std()), 1e-12))
+
+
+def _refitted_at(count: int) -> int:
+    """Return at how many observations, at most `count`, the kernel is found anew."""
+    size = _ALWAYS_REFITTED
+    if count <= size:
+        return count
+    while (following := size + max(1, size // 10)) <= count:
+        size = following
+    return size
 
 
 def _count(value: object) -> int:

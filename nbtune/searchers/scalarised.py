@@ -74,6 +74,10 @@ class Scalarised(Searcher):
         inner.setup(self.space, seed=self.seed)
         return inner
 
+    def warm_up(self) -> None:
+        """Import what the searcher needs."""
+        self.searcher.warm_up()
+
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return what the searcher suggests under the weights of trial `number`."""
         inner = self._fresh()

@@ -1,8 +1,4 @@
-"""The surrogate: a model of losses over the unit cube, scikit-optimize inside.
-
-What scikit-optimize (0.10.2) cannot do is done around it: it knows no pending trials, repeats
-points, returns NumPy scalars, and draws from the global generator where an estimator has no seed.
-"""
+"""Models of losses besides the Gaussian process: scikit-optimize's forests, or a user's own."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,122 +7,59 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nbtune.space import Choice, Space
-
-__all__ = ["Array", "Surrogate", "one_thread"]
+__all__ = ["Array", "Regression", "one_thread", "quiet"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class Surrogate:
-    """scikit-optimize's Optimizer for one suggestion, on the unit cube of a space.
-
-    Numbers are ``Real(0, 1)`` to it, whatever their scale: it is told where an observation really
-    is after rounding, which its own ``Integer`` is not. Options of a `Choice` have no order, so
-    they are one-hot columns.
+class Regression:
+    """A regressor that tells its own standard deviation, fitted to losses.
 
     Parameters
     ----------
-    space : Space
-    base_estimator : str or scikit-learn regressor
-    acquisition : {"EI", "LCB", "PI"}
-    xi, kappa : float
-        Of EI and PI, and of LCB; in the unit of the losses.
+    estimator : {"ET", "RF"} or scikit-learn regressor
+        Extra trees or a random forest with scikit-optimize's settings, or a regressor whose
+        ``predict`` takes ``return_std=True``.
+    x : array, shape (n, n_columns)
+    y : array, shape (n,)
     seed : int, 0 to 2**31 - 1
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        base_estimator: Any,
-        acquisition: str,
-        xi: float,
-        kappa: float,
-        seed: int,
-    ) -> None:
-        from skopt import Optimizer  # noqa: PLC0415 - costs seconds and 170 MB
-        from skopt.space import Categorical, Real  # noqa: PLC0415 - as above
+    def __init__(self, estimator: Any, x: Array, y: Array, *, seed: int) -> None:
+        self._estimator, self._seed = estimator, seed
+        self._x, self._y = x, y
+        self._model = _unfitted(estimator, seed)
+        with quiet():
+            self._model.fit(x, y)
 
-        self._counts = [
-            len(dim.domain.options) if isinstance(dim.domain, Choice) else 0 for dim in space.dims
-        ]
-        self._optimizer = Optimizer(
-            [Categorical(range(count)) if count else Real(0.0, 1.0) for count in self._counts],
-            base_estimator=_seeded(base_estimator, seed),
-            n_initial_points=0,
-            acq_func=acquisition,
-            acq_func_kwargs={"xi": xi, "kappa": kappa},
-            acq_optimizer_kwargs={"n_points": 1000, "n_restarts_optimizer": 5},
-            random_state=seed,
+    def posterior(self, x: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation at x, shape (n, n_columns), each of shape (n,)."""
+        with quiet():
+            mean, std = self._model.predict(x, return_std=True)
+        return np.asarray(mean, dtype=np.float64), np.maximum(std, 1e-9)
+
+    def believing(self, x: Array) -> "Regression":
+        """Return the model as if what it predicts at x, shape (n, n_columns), had come true."""
+        mean, _ = self.posterior(x)
+        return Regression(
+            self._estimator, np.vstack([self._x, x]), np.append(self._y, mean), seed=self._seed
         )
 
-    def fit(self, places: Array, losses: Array) -> None:
-        """Fit the model to losses, shape (n,), at places in the unit cube, shape (n, n_dims)."""
-        with _quiet():
-            self._optimizer.tell([self._point(place) for place in places], losses.tolist())
-        self._model = self._optimizer.models[-1]
-        self._places = self._transform(places)
-        self._losses = losses
 
-    def believe(self, places: Array) -> None:
-        """Fit on as if trials at `places`, shape (n, n_dims), had ended as predicted.
+def _unfitted(estimator: Any, seed: int) -> Any:
+    """Return a model that does not draw from the global generator."""
+    from sklearn.base import clone  # noqa: PLC0415 - costs a second
 
-        The kriging believer (Ginsbourger, Le Riche and Carraro 2010): no other trial seems worth
-        it near by, and the prediction elsewhere stays. So do the kernel's parameters: it costs one
-        Cholesky decomposition. A constant liar did worse with 4 pending on each problem tried.
-        """
-        from sklearn.base import clone  # noqa: PLC0415 - costs a second
+    if isinstance(estimator, str):
+        from skopt.utils import cook_estimator  # noqa: PLC0415 - costs seconds
 
-        model, pending = self._model, self._transform(places)
-        with _quiet():
-            predicted = model.predict(pending)
-            self._model = clone(model)
-            if hasattr(model, "kernel_"):
-                self._model.set_params(kernel=model.kernel_, optimizer=None)
-            if getattr(model, "noise_", None):  # scikit-optimize takes it out of the kernel
-                self._model.set_params(noise=None, alpha=model.noise_)
-            self._places = np.vstack([self._places, pending])
-            self._losses = np.append(self._losses, predicted)
-            self._model.fit(self._places, self._losses)
-
-    def proposals(self) -> Array:
-        """Return the places that scikit-optimize would try next, shape (n, n_dims)."""
-        found = self._optimizer.space.inverse_transform(np.vstack(self._optimizer.next_xs_))
-        return np.array(
-            [
-                [
-                    (x + 0.5) / count if count else x
-                    for x, count in zip(point, self._counts, strict=True)
-                ]
-                for point in found
-            ],
-            dtype=np.float64,
-        )
-
-    def acquisition(self, places: Array) -> Array:
-        """Return how little promise there is at places, shape (n, n_dims); less is better."""
-        from skopt.acquisition import _gaussian_acquisition  # noqa: PLC0415 - as above
-
-        with _quiet():
-            values = _gaussian_acquisition(
-                self._transform(places),
-                self._model,
-                y_opt=float(self._losses.min()),
-                acq_func=self._optimizer.acq_func,
-                acq_func_kwargs=self._optimizer.acq_func_kwargs,
-            )
-        return np.nan_to_num(np.asarray(values, dtype=np.float64), nan=np.inf)
-
-    def _transform(self, places: Array) -> Array:
-        points = [self._point(place) for place in places]
-        return np.asarray(self._optimizer.space.transform(points), dtype=np.float64)
-
-    def _point(self, place: Array) -> list[float | int]:
-        return [
-            min(int(u * count), count - 1) if count else float(u)
-            for u, count in zip(place, self._counts, strict=True)
-        ]
+        return cook_estimator(estimator, random_state=seed)
+    if not hasattr(estimator, "get_params"):
+        return estimator
+    copy = clone(estimator)
+    if copy.get_params().get("random_state", seed) is None:
+        copy.set_params(random_state=seed)
+    return copy
 
 
 @contextmanager
@@ -143,20 +76,8 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep scikit-learn's ConvergenceWarning and NumPy's warnings from the user."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
-
-
-def _seeded(estimator: Any, seed: int) -> Any:
-    """Return a copy of the user's estimator that does not draw from the global generator."""
-    if isinstance(estimator, str) or not hasattr(estimator, "get_params"):
-        return estimator
-    from sklearn.base import clone  # noqa: PLC0415 - costs a second
-
-    copy = clone(estimator)
-    if copy.get_params().get("random_state", seed) is None:
-        copy.set_params(random_state=seed)
-    return copy
