@@ -28,7 +28,7 @@ Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
 _LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
-ACQUISITIONS = ("EI", "LCB", "PI")
+_ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
 # What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
 _MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -40,11 +40,11 @@ _MOST_SCORED = 2000  # points of a space, of which all are scored
 class Bayes(Searcher):
     """Model the scores, and try what promises most.
 
-    The first trials spread over the space (`quasi_random`). Then a Gaussian process, or a forest,
-    is fitted to what was observed, pending trials with the score that it predicts for them, and
-    the untried point of best acquisition is suggested: among scikit-optimize's own proposals, the
-    neighbours of the best trials, and points at random; of a space of up to 2,000 points, among
-    them all. Failed trials and those without a finite score count as the worst one seen.
+    The first trials spread over the space (`quasi_random`). Then a Gaussian process (`gaussian`),
+    or a forest, is fitted to what was observed, pending trials with the score that it predicts for
+    them, and the untried point of best acquisition that is found is suggested (`ascent`); of a
+    space of up to 2,000 points, the best of them all. Failed trials and those without a finite
+    score count as the worst one seen; of more than 200 the best and the newest are modelled.
 
     Parameters
     ----------
@@ -54,10 +54,11 @@ class Bayes(Searcher):
         The model: a Gaussian process, extra trees, a random forest, or any regressor whose
         ``predict`` takes ``return_std=True``.
     acquisition : {"EI", "LCB", "PI", "gp_hedge"}
-        What makes a point promising: expected improvement, the confidence bound, the probability
-        of improvement; "gp_hedge" draws one of the three for each trial.
+        What makes a point promising: the expected improvement (its logarithm, which does not
+        vanish), the confidence bound, the probability of improvement; "gp_hedge" draws one of the
+        three for each trial.
     xi : float
-        The improvement that EI and PI look for, in standard deviations of the scores so far.
+        The improvement that EI and PI look for, in standard deviations of the warped scores.
     kappa : float
         How much LCB makes of uncertainty, in standard deviations of the prediction.
 
@@ -80,7 +81,7 @@ class Bayes(Searcher):
     ) -> None:
         self.n_initial = _count(n_initial)
         self.base_estimator = base_estimator
-        self.acquisition = _known("acquisition", acquisition, (*ACQUISITIONS, "gp_hedge"))
+        self.acquisition = _known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
         if isinstance(base_estimator, str):
@@ -178,7 +179,7 @@ class Bayes(Searcher):
         """Return what a model of the trials so far makes of other places."""
         from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - as above
 
-        drawn = ACQUISITIONS[int(rng.integers(len(ACQUISITIONS)))]
+        drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
         losses = losses_of(self._scores)
         kept = worth_modelling(losses)
         y = warped(losses[kept])
