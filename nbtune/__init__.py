@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from nbtune.objective import Command, tunable
     from nbtune.replaying import replay
-    from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
+    from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Range, Real, Space
     from nbtune.sweep import Sweep
     from nbtune.trial import Trial
 
@@ -53,7 +53,7 @@ _HOME = {
     ),
     "nbtune.objective": ("Command", "tunable"),
     "nbtune.replaying": ("replay",),
-    "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Real", "Space"),
+    "nbtune.space": ("Bool", "Choice", "Int", "LogNormal", "Normal", "Range", "Real", "Space"),
     "nbtune.sweep": ("Sweep",),
     "nbtune.trial": ("Trial",),
 }
@@ -71,6 +71,7 @@ __all__ = [
     "Normal",
     "ObjectiveError",
     "QueryError",
+    "Range",
     "Real",
     "ReportError",
     "Space",

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nbtune.exceptions import NbtuneWarning, SpaceError
-from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space, named
+from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Range, Real, Space, named
 
 RNG = np.random.default_rng
 finite = st.floats(-1e12, 1e12)
@@ -190,6 +190,10 @@ PLAIN = [
     (Normal(0, 1, step=0.5), float),
     (LogNormal(0, 1), float),
     (Choice(1, 2), int),
+    (Range(1, 9), int),
+    (Range(0, 1, num=5), int),
+    (Range("0.0-1.0:5"), float),
+    (Range("1_100:9.log"), int),
 ]
 
 
@@ -454,13 +458,17 @@ SPELT = [
     "Normal(0.0, 1.0)",
     "LogNormal(0.0, 1.0, step=0.5)",
     "Int(0, 9).with_default(0)",
+    "Range(0, 6)",
+    "Range(3, 10, 2)",
+    "Range(3, 10, num=4)",
+    "Range(0.001, 100.0, num=6, log=True).with_default(0.01)",
 ]
 
 
 @pytest.mark.parametrize("text", SPELT)
 def test_the_repr_is_the_constructor_call(text):
     names = {"Space": Space, "Bool": Bool, "Choice": Choice, "Int": Int, "Real": Real}
-    domain = eval(text, {**names, "Normal": Normal, "LogNormal": LogNormal})
+    domain = eval(text, {**names, "Normal": Normal, "LogNormal": LogNormal, "Range": Range})
 
     assert repr(domain) == text
 

@@ -10,7 +10,7 @@ from nbtune.plots.curves import CurveView, traces
 from nbtune.plots.lines import CurveBook, joined
 from nbtune.plots.ticks import linear_ticks, log_ticks, rounded_out, whole_ticks
 from nbtune.plots.words import aligned, duration, number, shortened
-from nbtune.space import Choice, Int, Normal, Real, Space
+from nbtune.space import Choice, Int, Normal, Range, Real, Space
 from nbtune.trial import Goal, Report, Status
 
 LOSS = Goal(metric="accuracy", direction="minimize")
@@ -227,6 +227,22 @@ def test_a_log_axis_begins_where_the_space_does():
 
 def test_whole_numbers_tick_at_whole_numbers():
     assert axis_of(parallel_of(mixed()), "depth").texts == ("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("domain", "texts", "span"),
+    [
+        (Range(3, 1), ("1", "2", "3"), (1, 3)),
+        (Range("1e-4_1e-1:7.log"), ("0.0001", "0.001", "0.01", "0.1"), (-4, -1)),
+        (Range("0.0-1.0:3"), ("0", "0.2", "0.4", "0.6", "0.8", "1"), (0, 1)),
+    ],
+)
+def test_a_range_has_an_axis_of_numbers(domain, texts, span):
+    of = snapshot(made(0, [0.1, 0.2], params={"x": domain.default}), space=Space({"x": domain}))
+
+    axis = axis_of(parallel_of(of), "x")
+
+    assert (axis.texts, axis.range) == (texts, span)
 
 
 def test_categories_are_named():

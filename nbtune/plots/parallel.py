@@ -23,7 +23,7 @@ from nbtune.plots.ticks import (
     whole_ticks,
 )
 from nbtune.plots.words import number, shortened
-from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Real, Space
+from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Range, Real, Space
 from nbtune.trial import Goal, Status, Trial
 
 __all__ = [
@@ -258,15 +258,16 @@ def _scale(
     """Return low, high, ticks (in drawing units) and their texts."""
     if isinstance(domain, Choice):
         return _category_scale([shortened(label, 14) for label in domain.labels])
-    if isinstance(domain, (Real, Int)):
+    if isinstance(domain, (Real, Int, Range)):
+        whole = isinstance(domain, Int) or (isinstance(domain, Range) and domain.whole)
         low, high = float(domain.low), float(domain.high)
         if domain.log:
-            ticks = log_ticks(low, high, whole=isinstance(domain, Int))
+            ticks = log_ticks(low, high, whole=whole)
             positions_of = [math.log10(tick) for tick in ticks]
             return positions_of[0], positions_of[-1], positions_of, [number(t, 3) for t in ticks]
-        if isinstance(domain, Int):
-            whole = whole_ticks(int(low), int(high), 6)
-            return low, high, [float(t) for t in whole], [str(t) for t in whole]
+        if whole:
+            counted = whole_ticks(int(low), int(high), 6)
+            return low, high, [float(t) for t in counted], [str(t) for t in counted]
         return low, high, *_labelled(_with_ends(low, high))
     if domain.size is not None:
         return _category_scale([str(value) for value in domain.grid()])

@@ -4,6 +4,7 @@ from nbtune.space.choice import Choice, Constant
 from nbtune.space.domains import Bool, Domain, named
 from nbtune.space.normal import LogNormal, Normal
 from nbtune.space.numeric import Int, Real
+from nbtune.space.ranges import Range
 from nbtune.space.space import Dimension, Space
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Int",
     "LogNormal",
     "Normal",
+    "Range",
     "Real",
     "Space",
     "named",

@@ -7,7 +7,7 @@ import json
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -322,8 +322,10 @@ class Choice(Domain):
         buckets: dict[Hashable, list[int]] = {}
         for index, option in enumerate(self.options):
             if isinstance(option, Domain):
-                use = f"Choice(..., Space({{'name': {option!r}}}))"
-                raise self.error("", f"option {option!r} is a domain. Name it: {use}.")
+                use = f"Name it: Choice(..., Space({{'name': {option!r}}}))"
+                if isinstance(option, Iterable):
+                    use = f"List its values: Choice(*{option!r})"
+                raise self.error("", f"option {option!r} is a domain. {use}.")
             for earlier in buckets.setdefault(bucket(option), []):
                 self._check_apart(earlier, self.options[earlier], index, option)
             buckets[bucket(option)].append(index)

@@ -25,7 +25,7 @@ __all__ = ["Bool", "Domain", "named"]
 D = TypeVar("D", bound="Domain")
 
 
-_TOLERANCE = 1e-9  # of a step: a value this near to one on the grid is that one
+TOLERANCE = 1e-9  # of a step: a value this near to one on the grid is that one
 
 
 class Refused(Exception):  # noqa: N818 - not an error by itself: `Domain.validate` words it
@@ -142,7 +142,7 @@ class Domain(ABC):
         """Return `value` as a plain object, or raise `Refused`."""
 
     def _finite_form(self) -> str:
-        return "List the values with Choice(...)."
+        return "List the values with Choice(...) or Range(...)."
 
     def _infinite(self, name: str) -> SpaceError:
         return self.error(name, f"{self!r} has infinitely many values. {self._finite_form()}")
@@ -254,7 +254,7 @@ def snap(value: float, lattice: Lattice[Fraction] | None) -> float:
 def on_lattice(value: float, lattice: Lattice[Fraction] | None) -> float:
     """Return the number of the lattice that `value` is up to rounding, or raise `Refused`."""
     snapped = snap(value, lattice)
-    if lattice is not None and abs(snapped - value) > _TOLERANCE * lattice.step:
+    if lattice is not None and abs(snapped - value) > TOLERANCE * lattice.step:
         step, origin = float(lattice.step), float(lattice.origin)
         raise Refused(
             f"which is no multiple of step={spell(step)} from {spell(origin)}. "

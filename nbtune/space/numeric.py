@@ -144,7 +144,7 @@ class Real(Domain):
         return on_lattice(number, self.lattice)
 
     def _finite_form(self) -> str:
-        return "Give it step=, or list the values with Choice(...)."
+        return "Give it step=, or list the values with Choice(...) or Range(...)."
 
 
 @dataclass(frozen=True, repr=False)
