@@ -97,7 +97,7 @@ def _add_run_options(parser: Parser) -> Parser:
     )
     search = parser.add_argument_group("how")
     search.add_argument(
-        "--searcher", metavar="NAME", help="bayes (default), random, grid, or Points([...])."
+        "--searcher", metavar="NAME", help="bayes (default), random, grid, chain, or Points([...])."
     )
     search.add_argument(
         "--scheduler", metavar="NAME", help="fifo (default), hyperband, or Hyperband(max_t=27)."

@@ -3,6 +3,7 @@
 from nbtune.registry import Registry
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.bayes import Bayes
+from nbtune.searchers.chain import Chain
 from nbtune.searchers.grid import Grid
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
@@ -10,6 +11,7 @@ from nbtune.searchers.scalarised import Scalarised, searcher_for
 
 __all__ = [
     "Bayes",
+    "Chain",
     "Grid",
     "Points",
     "Random",
@@ -27,6 +29,7 @@ registry: Registry[Searcher] = Registry(
     builtin={
         "random": "nbtune.searchers:Random",
         "grid": "nbtune.searchers:Grid",
+        "chain": "nbtune.searchers:Chain",
         "points": "nbtune.searchers:Points",
         "bayes": "nbtune.searchers:Bayes",
     },

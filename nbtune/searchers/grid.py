@@ -14,8 +14,8 @@ __all__ = ["Grid"]
 class Grid(Searcher):
     """Walk the product of the space's values, in the order written, the last one fastest.
 
-    Every domain must have a list of values: ``Choice``, ``Bool``, ``Int``, ``Real`` with a step.
-    A constant is fixed. The defaults get no trial of their own.
+    Every domain must have a list of values: ``Choice``, ``Range``, ``Bool``, ``Int``, ``Real`` with
+    a step. A constant and a domain of one value are fixed. The defaults get no trial of their own.
 
     Parameters
     ----------
