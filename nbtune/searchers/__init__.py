@@ -4,6 +4,7 @@ from nbtune.registry import Registry
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.bayes import Bayes
 from nbtune.searchers.grid import Grid
+from nbtune.searchers.iterative import Iterative
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
 from nbtune.searchers.scalarised import Scalarised, searcher_for
@@ -11,6 +12,7 @@ from nbtune.searchers.scalarised import Scalarised, searcher_for
 __all__ = [
     "Bayes",
     "Grid",
+    "Iterative",
     "Points",
     "Random",
     "Scalarised",
@@ -29,6 +31,7 @@ registry: Registry[Searcher] = Registry(
         "grid": "nbtune.searchers:Grid",
         "points": "nbtune.searchers:Points",
         "bayes": "nbtune.searchers:Bayes",
+        "iterative": "nbtune.searchers:Iterative",
     },
 )
 build = registry.build
