@@ -11,6 +11,7 @@ import pytest
 import nbtune
 from nbtune import Bool, Choice, Int, Real, SpaceError, SpecError, Sweep, SweepError, report
 from nbtune.engine import SweepStatus
+from nbtune.schedulers import Hyperband
 from nbtune.searchers import Iterative, build
 from nbtune.space import Space
 from nbtune.trial import Goal, Status
@@ -213,6 +214,21 @@ def test_enqueued_trials_are_seen_by_the_next_round():
     tuned.run()
 
     assert tuner.calls[1]["metrics"] == [0.05, 0.1]
+
+
+def test_a_trial_that_was_paused_and_promoted_is_seen_once_with_its_last_value():
+    def grows(x: Real(0, 1) = 0.5):
+        for epoch in range(1, 10):
+            report(epoch=epoch, gain=x * epoch)
+
+    tuner = Written(xs(0.25, 0.875, 0.125, 0.75), xs(0.5, 0.375), xs(0.625))
+    options = {"scheduler": Hyperband(9, type="promotion"), "workers": Simulated(2)}
+
+    done = sweep(tuner, 3, objective=grows, maximize="gain", **options).run()
+
+    assert [len(call["configs"]) for call in tuner.calls] == [0, 4, 6]
+    assert len(done.trials) == 7
+    assert max(tuner.calls[2]["metrics"]) > 1  # of a trial that went on after its first rung
 
 
 # --- the end

@@ -33,8 +33,8 @@ class Iterative(Searcher):
     """Ask a function for params, round after round; each round sees what all before it gave.
 
     A round's trials start once all its suggestions have been checked; the next round is asked for
-    when they all have ended. A tuner that raises is asked once more, then the sweep fails with the
-    traceback and keeps its trials.
+    when they all have ended, or were paused by the scheduler. A tuner that raises is asked once
+    more, then the sweep fails with the traceback and keeps its trials.
 
     Parameters
     ----------
@@ -210,9 +210,13 @@ class Iterative(Searcher):
         return points
 
     def learn(self, params: Params, scores: Scores | None, *, step: int, ended: bool) -> None:
-        """Keep the result of a trial that has ended."""
-        if ended:
-            self._told.append(_Ended(params, scores))
+        """Keep the result of a trial that has ended, or its latest where it went on since."""
+        if not ended:
+            return
+        # A trial that a scheduler paused and promoted ends twice, on the very same params.
+        places = (place for place, told in enumerate(self._told) if told.params is params)
+        place = next(places, len(self._told))
+        self._told[place : place + 1] = [_Ended(params, scores)]
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Keep the result, in one objective, of a trial that has ended."""
