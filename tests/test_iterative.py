@@ -361,6 +361,19 @@ def test_what_the_tuner_alters_is_its_own():
     assert tried(done) == [0.1, 0.1, 0.1]
 
 
+def test_options_that_are_objects_are_passed_as_themselves():
+    option = object()
+    space = Space({"what": Choice(object(), option)})
+
+    def tuner(configs):
+        return configs or [{"what": option}]
+
+    searcher = ready(tuner, space=space)
+    searcher.observe(searcher.suggest(0, []), 0.5, step=1, ended=True)
+
+    assert searcher.suggest(1, [])["what"] is option
+
+
 # --- finding and checking the tuner
 
 

@@ -1,6 +1,5 @@
 """Iterative: the user's own function proposes params, in rounds."""
 
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -177,7 +176,7 @@ class Iterative(Searcher):
         known.sort(key=lambda trial: trial[1], reverse=True)  # equal ones stay in order
         return {
             "params": self.space,
-            "configs": [copy.deepcopy(params) for params, _ in known],
+            "configs": [self.space.validate(params) for params, _ in known],  # copies
             "metrics": [self._values(scores) for _, scores in known],
             "iteration": self._rounds,
             "seed": round_seed(self.seed, self._rounds),
