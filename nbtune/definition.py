@@ -52,6 +52,7 @@ class Definition:
         """Return copies of searcher and scheduler, set up and ready to use."""
         searcher, scheduler = copy.deepcopy((self.searcher, self.scheduler))
         searcher = searcher_for(self.goals, searcher)
+        searcher.set_goals(self.goals)
         searcher.setup(self.space, seed=self.seed)
         scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
         return searcher, scheduler

@@ -88,7 +88,8 @@ class Registry(Generic[T]):
         try:
             signature.bind()
         except TypeError as error:
-            call = f"{found.__name__}({', '.join(signature.parameters)})"
+            named = [n for n, each in signature.parameters.items() if each.kind != each.VAR_KEYWORD]
+            call = f"{found.__name__}({', '.join(named)})"
             raise self._error(
                 f"{self.word}={value!r}: {error}. Make it yourself: {self.word}={call}."
             ) from error

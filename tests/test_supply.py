@@ -79,3 +79,12 @@ def test_nothing_with_nothing_pending_is_the_end():
     supply.receive(answer(None))
 
     assert supply.exhausted
+
+
+def test_the_end_has_the_searchers_reason():
+    supply = Supply(Asked(), 1)
+    supply.ask_ahead(None)
+
+    supply.receive(Suggested(params=None, pending=0, reason="2 of 2 rounds"))
+
+    assert supply.end_reason == "2 of 2 rounds"

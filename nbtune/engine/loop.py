@@ -347,7 +347,7 @@ class Engine:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
                 return f"{len(self._ledger.runs)} of {budget.trials} trials"
             return f"{self._ledger.steps} of {budget.max_total_steps} steps"
-        return "every suggestion tried"
+        return self._supply.end_reason
 
     # --- hearing
 

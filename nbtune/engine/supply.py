@@ -27,6 +27,7 @@ class Supply:
         self._results = 0  # how many came since the searcher was asked
         self._dry = False  # the searcher had nothing; it is asked again after a result
         self._exhausted = False
+        self.end_reason = ""  # the searcher's, once it is exhausted
 
     def skip(self) -> None:
         """Count a suggestion that was made before a restart."""
@@ -51,6 +52,7 @@ class Supply:
         else:
             self._next -= 1  # the index was not used
             self._exhausted = answer.pending == 0
+            self.end_reason = answer.reason
             self._dry = not self._exhausted and not self._results
 
     def result_came(self) -> None:

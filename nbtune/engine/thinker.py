@@ -24,6 +24,8 @@ class Suggested:
     pending: int
     """How many trials were under way or handed out when it answered."""
     failure: Failure | None = None
+    reason: str = ""
+    """Why the searcher has no more; counts when it answered None with nothing pending."""
 
 
 class Thinker:
@@ -42,6 +44,7 @@ class Thinker:
     def __init__(
         self, searcher: Searcher, post: Callable[[Suggested], None], *, inline: bool
     ) -> None:
+        self._searcher = searcher
         self._mind: Mind | DistantMind = (
             DistantMind(searcher) if searcher.apart and not inline else Mind(searcher)
         )
@@ -77,7 +80,8 @@ class Thinker:
         def act() -> None:
             if answer := self._guard(self._mind.suggest, index):
                 params, pending = answer
-                self._post(Suggested(params=params, pending=pending))
+                why = "" if params is not None else self._searcher.end_reason
+                self._post(Suggested(params=params, pending=pending, reason=why))
 
         self._do(act)
 

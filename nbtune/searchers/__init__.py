@@ -5,6 +5,7 @@ from nbtune.searchers.base import Searcher
 from nbtune.searchers.bayes import Bayes
 from nbtune.searchers.chain import Chain
 from nbtune.searchers.grid import Grid
+from nbtune.searchers.iterative import Iterative
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
 from nbtune.searchers.scalarised import Scalarised, searcher_for
@@ -13,6 +14,7 @@ __all__ = [
     "Bayes",
     "Chain",
     "Grid",
+    "Iterative",
     "Points",
     "Random",
     "Scalarised",
@@ -32,6 +34,7 @@ registry: Registry[Searcher] = Registry(
         "chain": "nbtune.searchers:Chain",
         "points": "nbtune.searchers:Points",
         "bayes": "nbtune.searchers:Bayes",
+        "iterative": "nbtune.searchers:Iterative",
     },
 )
 build = registry.build

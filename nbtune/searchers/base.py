@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from nbtune.pareto import Scores
 from nbtune.space import Space
-from nbtune.trial import Params
+from nbtune.trial import Goal, Params
 
 __all__ = ["Searcher"]
 
@@ -30,8 +30,22 @@ class Searcher(ABC):
     prefetch: int = 1
     """How many suggestions to have ready before a slot asks; more only where nothing is learnt."""
 
+    end_reason: str = "every suggestion tried"
+    """Why it has no more to suggest: the sweep's reason for its end, read when it is exhausted.
+
+    Of a searcher that thinks ``apart`` it is read as `setup` left it.
+    """
+
+    def set_goals(self, goals: Sequence[Goal]) -> None:
+        """Take what the sweep optimises; called before `setup`.
+
+        Scores are oriented by the caller, so that only a searcher that needs a metric's name or
+        its own values overrides it. `Scalarised` does not pass it on: its scores are joined.
+        """
+        del goals
+
     def setup(self, space: Space, *, seed: int) -> None:
-        """Take the space and the seed; called once, before anything else.
+        """Take the space and the seed; called once, before all but `set_goals`.
 
         Raises
         ------

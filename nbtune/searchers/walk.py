@@ -45,9 +45,22 @@ class Walk:
             taken[key] -= 1
         return None
 
+    @property
+    def finished(self) -> bool:
+        """Whether a trial of every point has ended."""
+        return self._first == self._length
+
+    def extend(self, count: int) -> None:
+        """Take in `count` points more, at the list's end."""
+        self._length += count
+        self._pass_observed()
+
     def observe(self, params: Params) -> None:
         """Learn that a trial of `params` has ended."""
         self._observed[self._space.key(params)] += 1
+        self._pass_observed()
+
+    def _pass_observed(self) -> None:
         while self._first < self._length:
             key = self._space.key(self._point_at(self._first))
             if self._observed[key] == 0:

@@ -78,7 +78,10 @@ def test_metrics_of_a_function_come_from_its_source():
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("%%tune digits --searcher ", ["random", "grid", "chain", "points", "bayes"]),
+        (
+            "%%tune digits --searcher ",
+            ["random", "grid", "chain", "points", "bayes", "iterative"],
+        ),
         ("%%tune digits --searcher=b", ["bayes"]),
         ("%%tune digits --scheduler h", ["hyperband"]),
         ("%tune sto", ["stop"]),
