@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 import nbtune
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("sklearn", "skopt", "pandas", "plotly", "ipywidgets", "distributed", "torch")
+HEAVY = ("sklearn", "skopt", "pandas", "plotly", "ipywidgets", "distributed", "torch", "optuna")
 
 
 def modules_after(code):

@@ -5,6 +5,7 @@ from nbtune.schedulers.base import Explanation, RungRow, Scheduler
 from nbtune.schedulers.fifo import FIFO
 from nbtune.schedulers.hyperband import Hyperband
 from nbtune.schedulers.median import MedianRule
+from nbtune.schedulers.optuna_pruner import OptunaPruner
 from nbtune.schedulers.patience import Patience
 from nbtune.schedulers.policies import AverageRule, DiffRule, TruncationRule
 from nbtune.schedulers.sync_hyperband import SyncHyperband
@@ -16,6 +17,7 @@ __all__ = [
     "Explanation",
     "Hyperband",
     "MedianRule",
+    "OptunaPruner",
     "Patience",
     "RungRow",
     "Scheduler",
@@ -38,6 +40,7 @@ registry: Registry[Scheduler] = Registry(
         "diff": "nbtune.schedulers:DiffRule",
         "truncation": "nbtune.schedulers:TruncationRule",
         "patience": "nbtune.schedulers:Patience",
+        "optuna_pruner": "nbtune.schedulers:OptunaPruner",
     },
 )
 build = registry.build

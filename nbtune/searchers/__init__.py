@@ -6,6 +6,7 @@ from nbtune.searchers.bayes import Bayes
 from nbtune.searchers.chain import Chain
 from nbtune.searchers.grid import Grid
 from nbtune.searchers.iterative import Iterative
+from nbtune.searchers.optuna_searcher import OptunaSearcher
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
 from nbtune.searchers.scalarised import Scalarised, searcher_for
@@ -15,6 +16,7 @@ __all__ = [
     "Chain",
     "Grid",
     "Iterative",
+    "OptunaSearcher",
     "Points",
     "Random",
     "Scalarised",
@@ -35,6 +37,7 @@ registry: Registry[Searcher] = Registry(
         "points": "nbtune.searchers:Points",
         "bayes": "nbtune.searchers:Bayes",
         "iterative": "nbtune.searchers:Iterative",
+        "optuna": "nbtune.searchers:OptunaSearcher",
     },
 )
 build = registry.build

@@ -44,6 +44,11 @@ class Searcher(ABC):
         """
         del goals
 
+    @property
+    def several(self) -> bool:
+        """Whether it makes use of several objectives itself; here, whether `learn` is its own."""
+        return type(self).learn is not Searcher.learn
+
     def setup(self, space: Space, *, seed: int) -> None:
         """Take the space and the seed; called once, before all but `set_goals`.
 

@@ -24,8 +24,7 @@ def searcher_for(goals: Sequence[Goal], searcher: Searcher) -> Searcher:
     Joined they must be for a searcher that learns from scores, one at a time.
     """
     learns_nothing = searcher.prefetch > 1
-    learns_all = type(searcher).learn is not Searcher.learn
-    if len(goals) == 1 or learns_nothing or learns_all:
+    if len(goals) == 1 or learns_nothing or searcher.several:
         return searcher
     return Scalarised(searcher)
 
