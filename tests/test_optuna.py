@@ -1,5 +1,6 @@
 """Optuna's samplers as searchers, and its pruners as schedulers."""
 
+import importlib.util
 import logging
 import pickle
 import statistics
@@ -161,9 +162,8 @@ def test_only_active_params_are_suggested_and_shared_names_kept_apart(model, nam
     [
         (TPESampler(), 40),  # FEATURES P2
         (optuna.samplers.GPSampler(n_startup_trials=5), 15),
-        (NSGAIISampler(population_size=10), 120),
     ],
-    ids=["tpe", "gp", "nsga2"],
+    ids=["tpe", "gp"],
 )
 def test_a_sampler_learns_where_scores_are_high(sampler, count):  # FEATURES C1
     scores = climb(ready(OptunaSearcher(sampler), seed=1), count)
@@ -280,6 +280,11 @@ def test_a_space_that_the_sampler_cannot_walk_is_refused():
         ready(OptunaSearcher("BruteForceSampler"))
 
 
+def test_a_sampler_that_cannot_be_told_a_history_is_refused():
+    with pytest.raises(SpecError, match="Use searcher='grid'"):
+        ready(OptunaSearcher(optuna.samplers.GridSampler({"x": [0.0]})))
+
+
 def test_brute_force_walks_a_finite_space_to_its_end():
     space = Space({"n": Int(1, 3), "kind": Choice("a", Space({"deep": Bool()}))})
     searcher, tried = ready(OptunaSearcher("BruteForceSampler"), space), []
@@ -311,7 +316,7 @@ def test_a_wrong_part_is_one_clear_error(make, message):
 
 
 def test_a_sampler_whose_package_is_missing_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(SpecError, match="GPSampler needs torch, which is not installed"):
         OptunaSearcher("GPSampler")

@@ -76,7 +76,7 @@ class OptunaSearcher(Searcher):
         Raises
         ------
         SpecError
-            When Optuna is not installed.
+            When Optuna is not installed, or the sampler cannot be told a history.
         SpaceError
             When the sampler cannot walk the space.
         """

@@ -14,10 +14,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import optuna
 from optuna.pruners import NopPruner
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import TrialState
 
+from nbtune.exceptions import SpecError
 from nbtune.optuna_parts import STUDY, create_storage
 from nbtune.pareto import Scores
 from nbtune.searchers.optuna_space import Flat, OptunaSpace
@@ -53,11 +61,17 @@ class History:
         Seeds the random states of a sampler that has no seed of its own.
     n_objectives : int >= 1
         All are maximised.
+
+    Raises
+    ------
+    SpecError
+        When the sampler remembers what it drew itself, which a history does not tell.
     """
 
     def __init__(
         self, space: OptunaSpace, sampler: Any, *, seed: int, n_objectives: int = 1
     ) -> None:
+        _refuse(sampler)
         self.space = space
         self.n_objectives = n_objectives
         self._sampler = copy.deepcopy(sampler)
@@ -110,6 +124,21 @@ class History:
             for step, score in reports.items():
                 trial.report(score, step)
         return trial
+
+
+def _refuse(sampler: Any) -> None:
+    if isinstance(sampler, GridSampler):
+        raise SpecError(
+            "OptunaSearcher: a GridSampler tells no points apart that it did not suggest itself. "
+            "Use searcher='grid'.",
+            "searcher",
+        )
+    if isinstance(sampler, CmaEsSampler) and sampler._with_margin:
+        raise SpecError(
+            "OptunaSearcher: CmaEsSampler(with_margin=True) learns from draws that a sweep which "
+            "resumes has not. Drop with_margin.",
+            "searcher",
+        )
 
 
 def takes_several(sampler: Any) -> bool:
