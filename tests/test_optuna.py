@@ -17,7 +17,7 @@ from nbtune.exceptions import SpaceError, SpecError
 from nbtune.schedulers import OptunaPruner
 from nbtune.searchers import OptunaSearcher, Points, Scalarised, searcher_for
 from nbtune.searchers.optuna_space import OptunaSpace
-from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Real, Space
+from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Range, Real, Space
 from nbtune.trial import Goal, Status
 from nbtune.workers import Inline, Simulated
 
@@ -37,6 +37,7 @@ KINDS = Space(
         "choice": Choice("a", 1, True, None, [1, 2], print),
         "normal": Normal(0.0, 1.0),
         "log_normal": LogNormal(0.0, 1.0),
+        "listed": Range("1e-3_1e2:6.log"),
         "fixed": 7,
     }
 )
@@ -130,7 +131,9 @@ def test_domains_become_the_distributions_that_optuna_has_for_them():
         "log_int": optuna.distributions.IntDistribution(1, 1000, log=True),
         "bool": optuna.distributions.CategoricalDistribution(range(2)),
         "choice": optuna.distributions.CategoricalDistribution(range(6)),
-        **dict.fromkeys(["log_step", "wide", "log_int_step", "huge", "normal", "log_normal"], unit),
+        **dict.fromkeys(
+            ["log_step", "wide", "log_int_step", "huge", "normal", "log_normal", "listed"], unit
+        ),
     }
 
 
@@ -399,6 +402,19 @@ def test_a_sweep_by_name_finds_the_best():  # FEATURES P2
     done = Sweep(square, maximize="value", searcher="optuna", trials=30, workers=Inline(2)).run()
 
     assert done.best_value > -0.01
+
+
+def test_a_gaussian_process_leaves_the_kernel_free(caplog):
+    caplog.set_level(logging.INFO, "nbtune")  # says when it has to think in the kernel
+    sampler = optuna.samplers.GPSampler(n_startup_trials=2)
+
+    done = Sweep(
+        flat, maximize="accuracy", searcher=OptunaSearcher(sampler), trials=5, workers=Inline(1)
+    ).run()
+
+    assert OptunaSearcher("GPSampler").apart
+    assert len({trial.params["quality"] for trial in done.snapshot().trials}) == 5
+    assert "thinks in the kernel" not in caplog.text
 
 
 def test_successive_halving_prunes_as_computed_by_hand():  # FEATURES C1

@@ -1,6 +1,5 @@
 """Optuna's samplers as searchers."""
 
-import copy
 import importlib
 from collections.abc import Hashable, Sequence
 from itertools import islice
@@ -38,9 +37,10 @@ class OptunaSearcher(Searcher):
     Suggestions depend on the history, the seed and the trial's number alone, and a sweep that
     resumes goes on as it would have: the sampler's random states are seeded anew for each
     suggestion, from its own seed if it has one, else from the sweep's. That holds for every
-    sampler that draws from NumPy's generators and keeps what it learnt in its study, as all of
-    Optuna's do; one given as an instance that draws its seed when it is made (`QMCSampler`) repeats
-    itself in another process only with ``seed=``.
+    sampler that draws from NumPy's generators and keeps what it learnt in its study. Of Optuna's,
+    `GridSampler` and ``CmaEsSampler(with_margin=True)`` do not, and are refused; a `QMCSampler` given
+    as an instance draws its seed when it is made, and repeats itself in another process only with
+    ``seed=``.
 
     Parameters
     ----------
@@ -58,6 +58,10 @@ class OptunaSearcher(Searcher):
     def __init__(self, sampler: Any = _DEFAULT, **options: Any) -> None:
         self.sampler = sampler
         self.options = options
+        self.apart = "GPSampler" in (
+            sampler,
+            type(sampler).__name__,
+        )  # the others take milliseconds
         if not (sampler == _DEFAULT and not options):  # else `setup` asks for Optuna
             optuna_part("OptunaSearcher", "sampler", sampler, options)
 
@@ -150,9 +154,7 @@ class OptunaSearcher(Searcher):
     def _make(self, *, seed: int) -> Any:
         """Return the sampler: the one given, or one of the class named."""
         plain = int(seed) % 2**32  # more, NumPy's older generators do not take
-        return optuna_part(
-            "OptunaSearcher", "sampler", copy.copy(self.sampler), self.options, seed=plain
-        )
+        return optuna_part("OptunaSearcher", "sampler", self.sampler, self.options, seed=plain)
 
 
 def _border() -> Any:

@@ -19,9 +19,7 @@ forms = {name: lambda name=name: schedulers.build(name) for name in schedulers.r
     "promotion, brackets": lambda: Hyperband(type="promotion", brackets=3, reduction_factor=2),
     "promotion, ratios": lambda: Hyperband(type="promotion", keep_size_ratios=True),
     "sync_hyperband, rounds": lambda: SyncHyperband(reduction_factor=2, rounds=None),
-    "optuna_pruner, halving": lambda: OptunaPruner("SuccessiveHalvingPruner", reduction_factor=2),
     "optuna_pruner, hyperband": lambda: OptunaPruner("HyperbandPruner", max_resource=9),
-    "optuna_pruner, median": lambda: OptunaPruner("MedianPruner", n_startup_trials=1),
 }
 each = pytest.mark.parametrize("name", forms)
 few = settings(max_examples=25)  # of every form
