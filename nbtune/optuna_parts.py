@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +18,8 @@ __all__ = ["STUDY", "create_storage", "optuna_part", "quiet", "require_optuna", 
 
 STUDY = "nbtune"  # a fixed name: some of Optuna's choices depend on the study's
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}  # no dependencies of Optuna
+_LOCK = threading.Lock()
+_levels: list[int] = []  # of Optuna's log before it was quiet, once for each who wants it so
 
 
 def require_optuna(owner: str, path: str) -> Any:
@@ -118,12 +121,16 @@ def quiet() -> Iterator[None]:
     is asked of a new copy, they would come at every trial.
     """
     logs = importlib.import_module("optuna").logging
-    before = logs.get_verbosity()
-    logs.set_verbosity(max(before, logs.ERROR))
+    with _LOCK:  # sweeps in several threads may want it at once: the last one out restores
+        _levels.append(_levels[0] if _levels else logs.get_verbosity())
+        logs.set_verbosity(max(_levels[0], logs.ERROR))
     try:
         yield
     finally:
-        logs.set_verbosity(before)
+        with _LOCK:
+            before = _levels.pop()
+            if not _levels:
+                logs.set_verbosity(before)
 
 
 def _check_needs(owner: str, name: str, path: str) -> None:

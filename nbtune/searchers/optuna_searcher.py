@@ -38,9 +38,9 @@ class OptunaSearcher(Searcher):
     resumes goes on as it would have: the sampler's random states are seeded anew for each
     suggestion, from its own seed if it has one, else from the sweep's. That holds for every
     sampler that draws from NumPy's generators and keeps what it learnt in its study. Of Optuna's,
-    `GridSampler` and ``CmaEsSampler(with_margin=True)`` do not, and are refused; a `QMCSampler` given
-    as an instance draws its seed when it is made, and repeats itself in another process only with
-    ``seed=``.
+    `GridSampler` and ``CmaEsSampler(with_margin=True)`` do not, and are refused; a `QMCSampler`
+    given as an instance draws its seed when it is made, and repeats itself in another process only
+    with ``seed=``.
 
     Parameters
     ----------
