@@ -311,6 +311,18 @@ def test_when_the_model_fails_it_draws_at_random_and_warns_once(caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
+def test_a_trial_that_was_paused_and_went_on_counts_once_with_its_last_score():
+    once, twice = told(ready(MIXED), MIXED, mixed, 14), ready(MIXED)
+    paused = MIXED.sample(0)
+    for seed in range(14):
+        params = MIXED.sample(seed)
+        score = -9.0 if params == paused else -mixed(params)
+        twice.observe(params, score, step=1, ended=True)
+    twice.observe(paused, -mixed(paused), step=9, ended=True)
+
+    assert twice.suggest(15, []) == once.suggest(15, [])
+
+
 def test_of_a_long_history_the_best_and_the_newest_are_modelled():
     losses = np.random.default_rng(0).random(1200)
 

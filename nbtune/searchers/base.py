@@ -96,7 +96,8 @@ class Searcher(ABC):
             The step of the score.
         ended : bool
             False for a report at a scheduler's milestone of a trial that goes on; such a call may
-            be ignored. True exactly once a trial, with its last score.
+            be ignored. True once a trial, with its last score; for a trial that a scheduler paused,
+            and that may never go on, at the pause, and if it does go on once more at its end.
         """
 
     def learn(self, params: Params, scores: Scores | None, *, step: int, ended: bool) -> None:

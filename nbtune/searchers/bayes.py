@@ -103,7 +103,7 @@ class Bayes(Searcher):
         """Take the space and the seed."""
         super().setup(space, seed=seed)
         self.finite = space.size is not None
-        self._observed: set[Hashable] = set()
+        self._observed: dict[Hashable, int] = {}  # the key of each observation, its position
         self._places: list[Array] = []  # in the unit cube, one an observation, oldest first
         self._scores: list[float | None] = []
         self._columns = Columns(space)
@@ -116,7 +116,7 @@ class Bayes(Searcher):
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return a point that is neither observed nor `pending`; None when there is none."""
-        tried = self._observed.union(map(self.space.key, pending))
+        tried = {*self._observed, *map(self.space.key, pending)}
         if len(self._scores) < self.n_initial or self._finite_scores() < 2:
             return self._start(number, tried)
         try:
@@ -129,11 +129,17 @@ class Bayes(Searcher):
             return draw_untried(self.space, tried, seed=self.seed, number=number)
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
-        """Learn the last score of a trial."""
-        if ended:
-            self._observed.add(self.space.key(params))
-            self._places.append(self.space.to_unit(params))
-            self._scores.append(score)
+        """Learn the last score of a trial; a later one of the same params takes its place."""
+        if not ended:
+            return
+        key = self.space.key(params)
+        if key in self._observed:  # it was paused, and went on
+            self._scores[self._observed[key]] = score
+            self._kernels.clear()
+            return
+        self._observed[key] = len(self._scores)
+        self._places.append(self.space.to_unit(params))
+        self._scores.append(score)
 
     def size(self) -> int | None:
         """Return the number of points of a finite space, that of the defaults included."""
