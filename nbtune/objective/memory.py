@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakSet
 
+from nbtune.controlgroups import ROOT, groups_of
 from nbtune.objective.depot import Depot
 
 __all__ = ["Memory", "of_this_process", "room_in"]
@@ -221,25 +222,13 @@ def room_in(folder: Path) -> int:
     return min([shutil.disk_usage(folder).free, *_memory_left()])
 
 
-def _memory_left(root: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -> Iterator[int]:
+def _memory_left(root: Path = ROOT, proc: Path = Path("/proc")) -> Iterator[int]:
     """Yield the bytes of memory that are free, or can be made so, by each account there is."""
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = (proc / "meminfo").read_text().splitlines()
         yield next(int(line.split()[1]) for line in lines if "MemAvailable" in line) * 1024
-    try:
-        membership = (proc / "self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in membership:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top = root / "memory" if controllers else root
-        group = top / path.lstrip("/")
-        for each in (group, *group.parents):
-            yield from _group_left(each)
-            if each == top:
-                break
+    for group in groups_of("memory", root, proc / "self/cgroup"):
+        yield from _group_left(group)
 
 
 def _group_left(group: Path) -> Iterator[int]:

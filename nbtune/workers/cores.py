@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from nbtune.controlgroups import MEMBERSHIP, ROOT, groups_of
+
 __all__ = ["available_cores", "share_out", "thread_limits"]
 
 _LIMITS = (
@@ -23,8 +25,8 @@ _LIMITS = (
 
 def available_cores(
     *,
-    groups: Path = Path("/sys/fs/cgroup"),
-    membership: Path = Path("/proc/self/cgroup"),
+    groups: Path = ROOT,
+    membership: Path = MEMBERSHIP,
     environment: Mapping[str, str] | None = None,
 ) -> int:
     """Return how many cores this process may keep busy, at least 1.
@@ -65,24 +67,10 @@ def _told(environment: Mapping[str, str]) -> Iterator[float]:
 
 def _quotas(root: Path, membership: Path) -> Iterator[float]:
     """Yield the CPU quota, in cores, of each control group that this process is in."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / controllers if controllers else root
-        if controllers and (root / "cpu").exists():
-            top = root / "cpu"
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            quota = _quota(folder)
-            if quota is not None:
-                yield quota
-            if folder == top:
-                break
+    for folder in groups_of("cpu", root, membership):
+        quota = _quota(folder)
+        if quota is not None:
+            yield quota
 
 
 def _quota(folder: Path) -> float | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from nbtune.controlgroups import MEMBERSHIP, ROOT, groups_of
 from nbtune.exceptions import SpecError
 
 __all__ = [
@@ -31,9 +32,6 @@ _UNITS = {
 }
 DATA = "/nbtune-data-"
 """What the path of a mapping of the sweep's data contains, where it lies in memory."""
-
-_GROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def bytes_of(memory: object) -> int:
@@ -173,9 +171,9 @@ def _meminfo() -> dict[str, int]:
         return {line.split(":")[0]: 1024 * int(line.split()[1]) for line in file}
 
 
-def _limits(root: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Iterator[tuple[int, int]]:
+def _limits(root: Path = ROOT, membership: Path = MEMBERSHIP) -> Iterator[tuple[int, int]]:
     """Yield the limit of each of this process's control groups that has one, and what is used."""
-    for folder in _groups(root, membership):
+    for folder in groups_of("memory", root, membership):
         new = (folder / "memory.max").exists()
         names = ("max", "current") if new else ("limit_in_bytes", "usage_in_bytes")
         with contextlib.suppress(OSError, ValueError):  # "max", or no such file
@@ -186,14 +184,14 @@ def _limits(root: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> Iterator[tu
                 yield limit, max(0, used - cache)
 
 
-def oom_kills(root: Path = _GROUPS, membership: Path = _MEMBERSHIP) -> int:
+def oom_kills(root: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
     """Return how many processes the kernel has killed for want of memory.
 
     In this process's control groups where they count it, else on the whole machine.
     """
     counts = [
         _counter(folder / name, "oom_kill")
-        for folder in _groups(root, membership)
+        for folder in groups_of("memory", root, membership)
         for name in ("memory.events", "memory.oom_control")
     ]
     known = [count for count in counts if count is not None]
@@ -206,22 +204,3 @@ def _counter(file: Path, name: str) -> int | None:
             if line.split()[0] == name:
                 return int(line.split()[1])
     return None
-
-
-def _groups(root: Path, membership: Path) -> Iterator[Path]:
-    """Yield the folders of this process's memory control groups, from its own to the topmost."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        top = root / "memory" if controllers else root
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if folder.is_dir():
-                yield folder
-            if folder == top:
-                break
