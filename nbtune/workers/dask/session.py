@@ -80,7 +80,7 @@ class Session:
     Parameters
     ----------
     client : distributed.Client
-        Of this session alone.
+        Used by nothing else; closed at the end.
     duties : Duties
         The paths are this machine's.
     room : Room
