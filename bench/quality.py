@@ -185,6 +185,8 @@ def run(asktell, name, problem, mode, seed, budget):
         found += results
     row = {"searcher": name, "problem": problem, "mode": mode, "seed": seed}
     row |= {f"regret{m}": max(min(found[:m]) - least, FLOOR) for m in MARKS if m <= budget}
+    best = np.maximum(np.minimum.accumulate(found) - least, FLOOR)
+    row["curve"] = [float(f"{regret:.3g}") for regret in best]
     return row | {"cpu_s": round(time.process_time() - began, 2)}
 
 
