@@ -36,6 +36,9 @@ class Searcher(ABC):
     Of a searcher that thinks ``apart`` it is read as `setup` left it.
     """
 
+    why: str = ""
+    """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
+
     def set_goals(self, goals: Sequence[Goal]) -> None:
         """Take what the sweep optimises; called before `setup`.
 
