@@ -1,7 +1,7 @@
 """What a sweep is made of, checked: the part of it that is stored."""
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from nbtune.engine import Budget
@@ -47,6 +47,16 @@ class Definition:
         """One quiet line: who searches, who schedules, where it runs."""
         names = f"{type(self.searcher).__name__} + {type(self.scheduler).__name__}"
         return f"{names} · {self.workers.describe()}"
+
+    def within(self, *, trials: int | None, time_limit: float | None) -> "Definition":
+        """Return the definition with these budgets, None for those that stay."""
+        given: dict[str, Any] = {"trials": trials, "time_limit": time_limit}
+        changes = {name: value for name, value in given.items() if value is not None}
+        if not changes:
+            return self
+        checked = budget_of(**changes)
+        changed = {name: getattr(checked, name) for name in changes}
+        return replace(self, budget=replace(self.budget, **changed))
 
     def setup_parts(self) -> tuple[Searcher, Scheduler]:
         """Return copies of searcher and scheduler, set up and ready to use."""

@@ -4,15 +4,12 @@ import asyncio
 import copy
 import pickle
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import cloudpickle
 
 from nbtune.callbacks import Every
 from nbtune.curves import curves_of
@@ -25,17 +22,12 @@ from nbtune.definition import (
     seed_of,
     workers_of,
 )
-from nbtune.engine import Engine, Run, Snapshot, SweepStatus
-from nbtune.engine import replay as replay_history
-from nbtune.exceptions import (
-    SpaceError,
-    StoreError,
-    SweepError,
-    TrialError,
-)
+from nbtune.engine import Engine, Snapshot
+from nbtune.exceptions import SpaceError, StoreError, SweepError
+from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
-from nbtune.objective import Command, Objective, Payload, as_objective, write_payload
-from nbtune.objective.cargo import Cargo
+from nbtune.notebook import cell_title, notebook_names
+from nbtune.objective import Command, Objective, as_objective
 from nbtune.portable import check_state, restore, state_of
 from nbtune.replaying import Replay, replay_curves
 from nbtune.results import Results
@@ -43,28 +35,22 @@ from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
+from nbtune.shipment import Shipment
 from nbtune.space import Space
+from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.stored import stored_history, stored_snapshot
 from nbtune.trial import Goal, Params, Trial
+from nbtune.waiting import WAIT_TICK_SECONDS, WaitInterrupted, raise_failure, wait_for
 from nbtune.workers import Workers
-from nbtune.workers.base import Job
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Sweep", "WaitInterrupted", "running_here"]
 
-WAIT_TICK_SECONDS = 0.2
 _running: dict[tuple[Path, str], "Sweep"] = {}
-
-
-class WaitInterrupted(KeyboardInterrupt):
-    """The user interrupted ``wait()``; the sweep goes on."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 class Sweep(Results):
@@ -159,9 +145,8 @@ class Sweep(Results):
         replace: bool = False,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
-        objective = as_objective(objective, space, title=_cell_title)
+        objective = as_objective(objective, space, title=cell_title)
         self._store = Store(store)
-        self._call: Callable[[Params], Any] | None = objective.call
         self._definition = Definition(
             space=objective.space,
             goals=goals_of(maximize, minimize),
@@ -186,6 +171,7 @@ class Sweep(Results):
         )
         self._definition.check()
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
+        self._shipment = Shipment(self._store, self._name, objective.call)
         self._replace = replace
         self._row: SweepRow | None = None
         self._queued: list[Params] = []
@@ -197,11 +183,10 @@ class Sweep(Results):
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
         self._lock: Lock | None = None
-        self._cargo: Cargo | None = None
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored: tuple[float, Snapshot] | None = None
         self._selected: list[int] | None = None
-        self._retold: tuple[tuple[Trial, ...], Scheduler] | None = None
+        self._standing = Standing()
         self._guard = threading.RLock()
 
     @classmethod
@@ -216,7 +201,8 @@ class Sweep(Results):
                 "Import or install what it used, then load it again."
             ) from error
         sweep._store, sweep._row, sweep._name = store, row, row.name
-        sweep._call, sweep._queued, sweep._callbacks = None, [], []
+        sweep._shipment = Shipment(store, row.name)
+        sweep._queued, sweep._callbacks = [], []
         sweep._replace = False
         sweep._init_runtime()
         return sweep
@@ -243,78 +229,24 @@ class Sweep(Results):
                 )
             if self._replace and self._store.find(self._name) is not None:
                 self._store.delete(self._name, data=False)  # the new one may use the same
-            self._row = self._create()
+            self._row = create_row(self._store, self._name, self._definition, self._shipment)
             if self._replace:
                 self._store.clear_data()
             self._launch(history=[])
         return self
 
-    def _create(self) -> SweepRow:
-        definition = self._definition
-        row = self._store.create(
-            self._name,
-            goals=definition.goals,
-            step_name=definition.step,
-            plan=definition.plan,
-            source=definition.source,
-            seed=definition.seed,
-            definition=cloudpickle.dumps(definition),
-        )
-        threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
-        try:
-            self._write_payload()
-        except BaseException:
-            self._store.delete(self._name)
-            raise
-        return row
-
-    def _write_payload(self) -> None:
-        if self._call is not None:
-            cargo = Cargo(self._store.data)
-            with cargo.writing():
-                write_payload(self._call, self._store.payload(self._name), cargo)
-            self._cargo = cargo
-
-    def _shipped(self) -> Cargo:
-        """Return what holds the data that the payload names."""
-        if self._cargo is None:
-            cargo = Cargo(self._store.data)
-            cargo.take_up(Payload(self._store.payload(self._name)).packs())
-            self._cargo = cargo
-        return self._cargo
-
-    @property
-    def _places(self) -> tuple[Path, ...]:
-        """The folders where the payload's large buffers lie."""
-        return (self._store.data,) if self._cargo is None else self._cargo.places
-
     def _launch(self, history: list[tuple[Trial, str]]) -> None:
-        row, definition = self._row, self._definition
-        if row is None:
+        if self._row is None:
             raise SweepError(f"sweep {self._name!r} has not been stored")
         lock = Lock(self.path / "lock")
         try:
-            cargo = self._shipped()
-            if cargo.remark:
-                row = replace(row, plan=f"{row.plan} · {cargo.remark}")
-            searcher, scheduler = self._definition.setup_parts()
-            engine = Engine(
-                store=self._store,
-                row=row,
-                job=self._job(),
-                space=definition.space,
-                goals=definition.goals,
-                searcher=searcher,
-                scheduler=scheduler,
-                workers=copy.deepcopy(definition.workers),
-                budget=definition.budget,
-                stop_rules=definition.setup_rules(),
-                history=history,
+            engine = engine_of(
+                self._store, self._row, self._definition, self._shipment, history=history
             )
         except BaseException:
             lock.close()
             raise
-        cargo.keep()
+        self._shipment.cargo.keep()
         self._lock, self._engine = lock, engine
         _running[self._store.path, self._name] = self
         engine.at_end(self._release)
@@ -325,27 +257,9 @@ class Sweep(Results):
         self._queued = []
         engine.start()
 
-    def _job(self) -> Job:
-        return Job(
-            call=self._objective_call(),
-            payload=self._store.payload(self._name),
-            step_name=self._definition.step,
-            result_metric=self.goal.metric,
-            folder=self.path,
-            seed=self._definition.seed,
-            data=self._shipped().places,
-        )
-
-    def _objective_call(self) -> Callable[[Params], Any]:
-        if self._call is None:
-            path = self._store.payload(self._name)
-            self._call = Payload(path, self._shipped().places).load()
-        return self._call
-
     def _release(self) -> None:
         _running.pop((self._store.path, self._name), None)
-        if self._cargo is not None:
-            self._cargo.close()
+        self._shipment.close()
         if self._lock is not None:
             self._lock.close()
 
@@ -380,19 +294,10 @@ class Sweep(Results):
             if self._row is None:
                 raise SweepError(f"sweep {self._name!r} has not been started: call .start() first")
             return self.status.ended
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not engine.done.wait(_tick(deadline)):
-                self._call_waiting()
-                if deadline is not None and time.monotonic() >= deadline:
-                    return False
-        except KeyboardInterrupt:
-            raise WaitInterrupted(
-                f"The wait was interrupted; sweep {self._name!r} goes on in the background. "
-                f"Stop it with {self._name}.stop(), or from its dashboard."
-            ) from None
+        if not wait_for(engine.done, timeout, name=self._name, tick=self._call_waiting):
+            return False
         self._call_waiting()
-        self._raise_failure()
+        raise_failure(self.snapshot())
         return True
 
     def __await__(self) -> Generator[Any, None, "Sweep"]:
@@ -410,22 +315,6 @@ class Sweep(Results):
     def _call_waiting(self) -> None:
         for callback in self._waiting_calls:
             callback()
-
-    def _raise_failure(self) -> None:
-        snapshot = self.snapshot()
-        failure = snapshot.failure
-        if snapshot.status is not SweepStatus.FAILED or failure is None:
-            return
-        failed = [t for t in snapshot.trials if t.failure == failure]
-        if not failed:
-            raise SweepError(f"sweep {self._name!r} failed: {snapshot.reason}")
-        first = failed[0]
-        raise TrialError(
-            f"sweep {self._name!r} stopped: {snapshot.reason}",
-            first.number,
-            first.params,
-            failure.traceback,
-        )
 
     def stop(self) -> None:
         """End the sweep: trials are asked to stop, and killed when they do not within 5 s."""
@@ -468,7 +357,7 @@ class Sweep(Results):
                 return self.start()
             lock = Lock(self.path / "lock")  # before anything is changed
             lock.close()
-            self._cargo = None
+            self._shipment.forget()
             self._redefine(objective, trials=trials, time_limit=time_limit)
             self._row = self._store.sweep(self._name)
             self._launch(history=stored_history(self._store, self._row, self._definition))
@@ -481,35 +370,21 @@ class Sweep(Results):
         trials: int | None,
         time_limit: float | None,
     ) -> None:
-        definition = self._definition
-        given: dict[str, Any] = {"trials": trials, "time_limit": time_limit}
-        changes = {name: value for name, value in given.items() if value is not None}
-        if changes:
-            checked = budget_of(**changes)
-            budget = replace(
-                definition.budget, **{name: getattr(checked, name) for name in changes}
-            )
-            definition = replace(definition, budget=budget)
+        definition = self._definition.within(trials=trials, time_limit=time_limit)
         if objective is not None:
             space = definition.space if isinstance(objective, Command) else None
-            objective = as_objective(objective, space, title=_cell_title)
+            objective = as_objective(objective, space, title=cell_title)
             if repr(objective.space) != repr(definition.space):
                 raise SpaceError(
                     f"sweep {self._name!r} searches {definition.space!r}, the new code declares "
                     f"{objective.space!r}. Keep the space, or start a sweep under another name."
                 )
-            self._call = objective.call
-            self._write_payload()
+            self._shipment.write(objective.call)
             self._store.clear_data()
             definition = replace(definition, source=objective.source, max_t=objective.max_t)
         if definition is not self._definition and self._row is not None:
             self._definition = definition
-            self._store.redefine(
-                self._row.id,
-                plan=definition.plan,
-                source=definition.source,
-                definition=cloudpickle.dumps(definition),
-            )
+            store_definition(self._store, self._row, definition)
 
     def enqueue(self, params: Params) -> None:
         """Try these params before the next suggestion; those left out take their defaults."""
@@ -574,8 +449,7 @@ class Sweep(Results):
         """Return the sweep as it stands, immutable and cheap; what views read."""
         if self._engine is not None:
             snapshot = self._engine.snapshot
-            trouble = self._cargo.trouble if self._cargo else ""
-            if trouble:
+            if trouble := self._shipment.trouble:
                 snapshot = replace(
                     snapshot, reason="; ".join(filter(None, (snapshot.reason, trouble)))
                 )
@@ -605,8 +479,7 @@ class Sweep(Results):
         """
         if self._row is None:
             raise SweepError(f"sweep {self._name!r} has not been started: there is nothing to save")
-        payload = Payload(self._store.payload(self._name), self._places)
-        return state_of(self._store, self._store.sweep(self._name), payload)
+        return state_of(self._store, self._store.sweep(self._name), self._shipment.payload)
 
     @classmethod
     def from_state_dict(
@@ -653,11 +526,7 @@ class Sweep(Results):
         ``cutoff`` is the score that a trial needs to go on, higher is better whatever the sweep's
         direction; NaN while none can be judged.
         """
-        import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
-
-        columns = ["bracket", "level", "trials", "passed", "cutoff"]
-        rows = [[getattr(row, name) for name in columns] for row in self._told().rungs_table()]
-        return pd.DataFrame(rows, columns=columns)
+        return rungs_frame(self._told())
 
     def explain(self, trial: int | Trial) -> Explanation | None:
         """Return how a trial stood when it was last compared with others, None if it never was.
@@ -667,17 +536,8 @@ class Sweep(Results):
         return self._told().explain(trial if isinstance(trial, int) else trial.number)
 
     def _told(self) -> Scheduler:
-        """Return a scheduler that has been told what the sweep's own was; kept until more comes.
-
-        Telling takes some 10 us a report: 30 ms for 1,000 trials under Hyperband.
-        """
-        trials = self.snapshot().trials
-        if self._retold is None or self._retold[0] != trials:
-            _, scheduler = self._definition.setup_parts()
-            started = [trial for trial in trials if trial.started is not None]
-            replay_history(scheduler, [Run.from_trial(trial, "") for trial in started], self.goal)
-            self._retold = trials, scheduler
-        return self._retold[1]
+        """Return a scheduler that has been told what the sweep's own was."""
+        return self._standing.after(self.snapshot().trials, self._definition)
 
     @property
     def selected(self) -> "pd.DataFrame":
@@ -704,7 +564,7 @@ class Sweep(Results):
         object
             What the objective returns.
         """
-        return self._objective_call()(self._chosen(params))
+        return self._shipment.call(self._chosen(params))
 
     def _chosen(self, params: Params | None) -> Params:
         """Return these params, checked and completed, or those of the one best trial."""
@@ -724,12 +584,7 @@ class Sweep(Results):
             ``sweep.apply(params=sweep.best[0].params)``; those left out take their defaults.
         """
         params = self._chosen(params)
-        if namespace is None:
-            shell = _shell()
-            if shell is None:
-                raise SweepError("apply() outside a notebook needs a namespace: apply(globals())")
-            namespace = shell.user_ns
-        namespace.update(params)
+        (notebook_names() if namespace is None else namespace).update(params)
         return params
 
     def replay(
@@ -795,22 +650,3 @@ def _found(snapshot: Snapshot) -> str:
 def running_here(store: Store, name: str) -> Sweep | None:
     """Return the sweep of that name if this process is running it."""
     return _running.get((store.path, name))
-
-
-def _shell() -> Any:
-    """Return the running IPython, None outside one; imports nothing."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython else None
-
-
-def _cell_title(filename: str) -> str | None:
-    """Return the name by which a notebook's user knows a file of code, "Cell In[3]"."""
-    shell = _shell()
-    label = shell.compile.format_code_name(filename) if shell else None
-    return " ".join(label) if label else None
-
-
-def _tick(deadline: float | None) -> float:
-    if deadline is None:
-        return WAIT_TICK_SECONDS
-    return max(0.0, min(WAIT_TICK_SECONDS, deadline - time.monotonic()))

@@ -181,9 +181,9 @@ def test_what_is_said_of_a_real_sweep_is_true(sweep):
 
 def test_a_sweep_in_which_nothing_happens_is_retold_once(sweep):
     sweep.explain(0)
-    scheduler = sweep._retold[1]
+    scheduler = sweep._told()
 
     sweep.explain(1)
     sweep.rungs()
 
-    assert sweep._retold[1] is scheduler
+    assert sweep._told() is scheduler

@@ -1,0 +1,35 @@
+"""The notebook that this process may be; nothing is imported to find out."""
+
+import sys
+from typing import Any
+
+from nbtune.exceptions import SweepError
+
+__all__ = ["cell_title", "notebook_names"]
+
+
+def _shell() -> Any:
+    """Return the running IPython, None outside one; imports nothing."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def cell_title(filename: str) -> str | None:
+    """Return the name by which a notebook's user knows a file of code, "Cell In[3]"."""
+    shell = _shell()
+    label = shell.compile.format_code_name(filename) if shell else None
+    return " ".join(label) if label else None
+
+
+def notebook_names() -> dict[str, Any]:
+    """Return the notebook's namespace.
+
+    Raises
+    ------
+    SweepError
+        Outside a notebook.
+    """
+    shell = _shell()
+    if shell is None:
+        raise SweepError("apply() outside a notebook needs a namespace: apply(globals())")
+    return shell.user_ns  # type: ignore[no-any-return]

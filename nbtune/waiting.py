@@ -1,0 +1,81 @@
+"""Waits for a sweep's end, and says what went wrong in it."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from nbtune.engine import Snapshot, SweepStatus
+from nbtune.exceptions import SweepError, TrialError
+
+__all__ = ["WAIT_TICK_SECONDS", "WaitInterrupted", "raise_failure", "wait_for"]
+
+WAIT_TICK_SECONDS = 0.2
+
+
+class WaitInterrupted(KeyboardInterrupt):
+    """The user interrupted ``wait()``; the sweep goes on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def wait_for(
+    done: threading.Event, timeout: float | None, *, name: str, tick: Callable[[], None]
+) -> bool:
+    """Block until `done`, at most `timeout` seconds; return whether it is.
+
+    Parameters
+    ----------
+    done : threading.Event
+    timeout : float or None
+        Seconds; None for ever.
+    name : str
+        The sweep's, for the message of an interrupt.
+    tick : callable
+        Called in this thread now and then.
+
+    Raises
+    ------
+    WaitInterrupted
+        A KeyboardInterrupt that says how to stop the sweep.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while not done.wait(_tick(deadline)):
+            tick()
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+    except KeyboardInterrupt:
+        raise WaitInterrupted(
+            f"The wait was interrupted; sweep {name!r} goes on in the background. "
+            f"Stop it with {name}.stop(), or from its dashboard."
+        ) from None
+    return True
+
+
+def _tick(deadline: float | None) -> float:
+    if deadline is None:
+        return WAIT_TICK_SECONDS
+    return max(0.0, min(WAIT_TICK_SECONDS, deadline - time.monotonic()))
+
+
+def raise_failure(snapshot: Snapshot) -> None:
+    """Raise what made a sweep fail, with the first trial that failed so; nothing for any other.
+
+    Raises
+    ------
+    TrialError, SweepError
+    """
+    failure = snapshot.failure
+    if snapshot.status is not SweepStatus.FAILED or failure is None:
+        return
+    failed = [t for t in snapshot.trials if t.failure == failure]
+    if not failed:
+        raise SweepError(f"sweep {snapshot.name!r} failed: {snapshot.reason}")
+    first = failed[0]
+    raise TrialError(
+        f"sweep {snapshot.name!r} stopped: {snapshot.reason}",
+        first.number,
+        first.params,
+        failure.traceback,
+    )
