@@ -9,6 +9,7 @@ from nbtune.searchers.iterative import Iterative
 from nbtune.searchers.optuna_searcher import OptunaSearcher
 from nbtune.searchers.points import Points
 from nbtune.searchers.random import Random
+from nbtune.searchers.reinforce import Reinforce
 from nbtune.searchers.scalarised import Scalarised, searcher_for
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "OptunaSearcher",
     "Points",
     "Random",
+    "Reinforce",
     "Scalarised",
     "Searcher",
     "build",
@@ -37,6 +39,7 @@ registry: Registry[Searcher] = Registry(
         "points": "nbtune.searchers:Points",
         "bayes": "nbtune.searchers:Bayes",
         "iterative": "nbtune.searchers:Iterative",
+        "reinforce": "nbtune.searchers:Reinforce",
         "optuna": "nbtune.searchers:OptunaSearcher",
     },
 )
