@@ -6,7 +6,7 @@ seed and the trial's number alone.
 
 import logging
 import operator
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from nbtune.searchers.base import Searcher
 from nbtune.searchers.columns import Columns
 from nbtune.searchers.surrogate import Array, Regression, one_thread, quiet
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
+from nbtune.searchers.utility import options_of_utility
 from nbtune.space import Space
 from nbtune.trial import Params
 
@@ -92,6 +93,14 @@ class Bayes(Searcher):
                 f"of {', '.join(_ESTIMATORS)}",
                 "searcher.base_estimator",
             )
+
+    @classmethod
+    def from_utility(cls, utility: Mapping[str, Any], n_initial: int = 10) -> "Bayes":
+        """Return what Polyaxon's ``utilityFunction`` asks for; `options_of_utility` says how.
+
+        ``n_initial`` is the matrix's ``numInitialRuns``.
+        """
+        return cls(n_initial, **options_of_utility(utility))
 
     def __repr__(self) -> str:
         return (
