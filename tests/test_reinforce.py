@@ -247,12 +247,13 @@ def test_several_objectives_are_joined_for_it():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"learning_rate": 0}, r"learning_rate=0\): needs a number above 0$"),
+        ({"learning_rate": 0}, r"learning_rate=0\): needs a number above 0 and below 1$"),
         ({"learning_rate": "fast"}, "learning_rate='fast'"),
         ({"learning_rate": math.inf}, "learning_rate=inf"),
         ({"baseline_decay": 1.0}, "baseline_decay=1.0.*of at least 0 and below 1"),
         ({"entropy": -0.1}, "entropy=-0.1.*of at least 0"),
         ({"entropy": math.nan}, "entropy=nan"),
+        ({"entropy": 1e9}, "entropy=1000000000.0.*below 1000"),
         ({"batch": 0}, "batch=0.*an integer of at least 1"),
         ({"batch": True}, "batch=True"),
         ({"elite": -1}, "elite=-1.*an integer of at least 0"),
