@@ -5,7 +5,7 @@
 
 FOLDER holds ``asktell.py`` and its tables. Every problem is minimised and its least value is known;
 trials run one after another. "ahead" is how often a run of Reinforce is ahead of one of Random,
-ties half; "mean" compares the last fifty trials' values instead of the best ones.
+ties half; "mean of the last 50" is of what the controller suggests at the end, not of the best.
 """
 
 import argparse

@@ -19,9 +19,11 @@ __all__ = ["PULL", "Controller", "one_thread"]
 Array: TypeAlias = np.ndarray[Any, Any]
 Tensor: TypeAlias = Any  # PyTorch is an extra: types are checked without it
 
+PULL = 0.5
+"""What the best sequences weigh beside the newest, whose advantages lie within 1 of 0."""
+
 _STREAM = 0x1A5F3  # keeps these weights apart from other families' draws
 _NEAR = 1.0  # how many tokens away a neighbour still counts 0.6, the standard deviation
-PULL = 0.5
 _SPREAD = 0.1  # of the first weights (Pham et al. 2018, section 3.1)
 
 
@@ -104,7 +106,7 @@ class Controller:
 
         Up the gradient of the mean of advantage times log-probability (Williams 1992), of the mean
         entropy of the choices, `entropy` times, and of the mean log-probability of the best, `PULL`
-        times (priority queue training: Abolafia et al. 2018, arXiv:1801.03526, section 3).
+        times (priority queue training: Abolafia et al. 2018, arXiv:1801.03526).
 
         Parameters
         ----------

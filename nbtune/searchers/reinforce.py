@@ -44,8 +44,8 @@ class Reinforce(Searcher):
     their values, other numbers are cut into quantiles, log domains by the logarithm, and the value
     within a quantile is drawn evenly. Once `batch` trials have ended, one step of Adam makes those
     that did better than the baseline likelier, and so it does the best trials so far (priority
-    queue training: Abolafia et al. 2018, arXiv:1801.03526, section 3), without which the
-    controller settles on what is good on average and misses the best.
+    queue training: Abolafia et al. 2018, arXiv:1801.03526), without which the controller settles
+    on what is good on average and misses the best.
 
     A trial's reward is its rank, from 0 for the worst of the trials so far to 1 for the best: so
     neither the unit nor an outlier matters. Failed trials and those without a finite score share

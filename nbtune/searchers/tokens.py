@@ -32,6 +32,8 @@ class Axis:
         How likely each is before anything is known; all above 0, their sum 1.
     parent : pair of int, optional
         The axis, before this one, and its token on which this one depends.
+    places, groups : array, shape (n_values,)
+        The place of each value in [0, 1], ascending, and its token; empty for a continuum.
     """
 
     count: int
