@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from nbtune.searchers.adam import Adam
 from nbtune.searchers.controller import Controller, one_thread
 from nbtune.searchers.tokens import Tokens
 from nbtune.space import Bool, Choice, Int, Space
@@ -185,23 +184,6 @@ def test_a_copy_learns_on_alike_and_apart():
     copy.learn(rows[:1], np.ones(1), NONE, entropy=0.0)
 
     assert copy.probabilities(rows).tolist() == network.probabilities(rows).tolist()
-
-
-def test_adam_steps_as_pytorchs_own():
-    rng = np.random.default_rng(0)
-    shapes = [(3, 2), (4,)]
-    ours, theirs = ([torch.zeros(shape, requires_grad=True) for shape in shapes] for _ in "ab")
-    adam, own = Adam(ours, 0.1), torch.optim.Adam(theirs, lr=0.1)
-
-    for _ in range(20):
-        gradients = [torch.from_numpy(rng.normal(size=s).astype(np.float32)) for s in shapes]
-        adam.step(gradients)
-        for weights, gradient in zip(theirs, gradients, strict=True):
-            weights.grad = gradient.clone()
-        own.step()
-
-    for one, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_threads_are_as_they_were_afterwards():

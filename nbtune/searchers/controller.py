@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from nbtune.searchers.adam import Adam
 from nbtune.searchers.tokens import INACTIVE, Axis
 
 __all__ = ["PULL", "Controller", "one_thread"]
@@ -66,7 +65,7 @@ class Controller:
         self._smooth = [
             torch.from_numpy(_smoothing(axis.count)) if axis.ordered else None for axis in axes
         ]
-        self._adam = Adam(self._weights, learning_rate)
+        self._adam = torch.optim.Adam(self._weights, learning_rate, foreach=False)
 
     def draw(self, shares: Array) -> tuple[Array, Array]:
         """Draw sequences.
@@ -123,7 +122,10 @@ class Controller:
         shares = np.concatenate([advantages / count, np.full(len(best), PULL / max(len(best), 1))])
         gain = (torch.from_numpy(shares.astype(np.float32)) * logs).sum()
         loss = -(gain + entropy * entropies[:count].mean())
-        self._adam.step(torch.autograd.grad(loss, self._weights, materialize_grads=True))
+        gradients = torch.autograd.grad(loss, self._weights, materialize_grads=True)
+        for weights, gradient in zip(self._weights, gradients, strict=True):
+            weights.grad = gradient  # zeros, not None, where it is none: the moments fade alike
+        self._adam.step()
 
     def _follow(self, tokens: Array) -> tuple[Tensor, Tensor]:
         """Return log-probability and entropy of sequences, each of shape (n,)."""
