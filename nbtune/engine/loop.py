@@ -96,7 +96,9 @@ class Engine:
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
-        self._thinker = Thinker(searcher, self._inbox.put, inline=self._inbox.virtual)
+        self._thinker = Thinker(
+            searcher, self._inbox.put, inline=self._inbox.virtual or searcher.quick
+        )
         self._supply = Supply(self._thinker, searcher.prefetch)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
 
