@@ -96,6 +96,13 @@ def test_closing_frees_all_descriptors():
 
     switchboard.close()
     switchboard.close()
-    switchboard.put("nobody gets it")
 
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_what_was_posted_is_there_after_closing(switchboard):
+    switchboard.put("before")
+    switchboard.close()
+    switchboard.put("after")
+
+    assert [switchboard.get(30) for _ in range(3)] == ["before", "after", None]

@@ -38,9 +38,13 @@ class Switchboard(Inbox):
                 os.eventfd_write(self._bell, 1)
 
     def get(self, timeout: float | None) -> Event | None:
-        """Return the next event, or None after `timeout` seconds (None: wait for ever)."""
+        """Return the next event, or None after `timeout` seconds (None: wait for ever).
+
+        Once it is closed, what is left is returned, and then None at once.
+        """
         until = math.inf if timeout is None else time.monotonic() + timeout
-        while not self._events:  # what is heard may be no event, or half of one
+        # What is heard may be no event, or half of one.
+        while not (self._events or self._epoll.closed):
             left = max(0.0, until - time.monotonic())
             self._listen(left)
             if not left:
@@ -72,7 +76,7 @@ class Switchboard(Inbox):
             self._epoll.unregister(descriptor)
 
     def close(self) -> None:
-        """Free its descriptors; what is posted afterwards nobody gets."""
+        """Free its descriptors, in the thread that calls `get`; idempotent."""
         with self._lock:
             self._sleeps = False
             if not self._epoll.closed:
