@@ -33,10 +33,10 @@ _FULL = 0.9  # the share of the memory in use from which a kill looks like the k
 class Slot:
     """Runs one trial at a time in one process after another.
 
-    Any thread may call `start`, `send`, `stop` and `kill`; `serve` runs on the thread of the
-    process's connection, and hears the process, unless there is a switchboard: then that does, to
-    the last frame but what `serve` finds when the process has hung up or died. An idle process may
-    die and be replaced without anyone noticing.
+    Any thread may call `start`, `send`, `stop` and `kill`. `serve` runs on the thread of the
+    process's connection and hears the process. Where there is a switchboard, that hears it, and
+    `serve` what is left once the process has hung up or died. An idle process may die and be
+    replaced without anyone noticing.
 
     Parameters
     ----------
