@@ -28,7 +28,8 @@ class Switchboard(Inbox):
         self._bell = os.eventfd(0)
         self._close_bell = weakref.finalize(self, os.close, self._bell)
         self._epoll.register(self._bell, select.EPOLLIN)
-        self._lock = threading.Lock()  # of the bell and the register
+        # Of the bell and the register; a signal's handler may post while its thread does.
+        self._lock = threading.RLock()
         self._sleeps = False
 
     def put(self, event: Event) -> None:
