@@ -37,6 +37,11 @@ def test_random_draws_from_the_seed_and_the_number_alone():
     assert [one.suggest(number, []) for number in range(5)] == backward[::-1]
 
 
+def test_random_is_quick_where_it_need_not_look_for_what_is_left():
+    assert ready(Random(), Space({"x": Real(0, 1), "n": Int(1, 3)})).quick
+    assert not ready(Random(), Space({"n": Int(1, 10**9)})).quick
+
+
 def test_random_differs_from_seed_to_seed():
     space = Space({"x": Real(0, 1)})
 

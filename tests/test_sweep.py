@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import threading
 import time
 
 import pytest
@@ -11,7 +12,7 @@ import nbtune
 from nbtune import Choice, Int, Real, SpecError, Sweep, SweepError, TrialError, report
 from nbtune.engine import SweepEnded, SweepStatus, TrialEnded, TrialStarted
 from nbtune.schedulers import Hyperband
-from nbtune.searchers import Grid, Points
+from nbtune.searchers import Grid, Points, Random
 from nbtune.trial import Status
 from nbtune.workers import Inline, Local, Simulated
 
@@ -24,6 +25,10 @@ def store(tmp_path, monkeypatch):
 
 def parabola(x: Real(-1, 1) = 0.5, kind: Choice("a", "b") = "a"):
     report(step=1, loss=x * x + (kind == "b"))
+
+
+def listed(n: Int(1, 10**6) = 2):
+    report(step=1, loss=n)
 
 
 def curve(x: Real(0.1, 1) = 0.5, epochs=9):
@@ -54,6 +59,39 @@ def test_a_sweep_runs_its_trials_and_knows_the_best():  # FEATURES A3 A10
 
 def test_the_defaults_are_tried_first():
     assert sweep().run().trial(0).params == {"x": 0.5, "kind": "a"}
+
+
+asked = set()  # on which threads; a sweep copies its searcher
+
+
+class Noted(Random):
+    """Notes on which thread it is asked, and may raise."""
+
+    def __init__(self, fails=False):
+        self._fails = fails
+
+    def suggest(self, number, pending):
+        asked.add(threading.current_thread().name)
+        if self._fails and number:
+            raise LookupError(f"no idea for {number}")
+        return super().suggest(number, pending)
+
+
+@pytest.mark.parametrize(
+    ("objective", "thread"), [(parabola, "nbtune-noted"), (listed, "nbtune-thinker")]
+)
+def test_a_quick_searcher_is_asked_in_the_sweeps_own_thread(objective, thread):
+    asked.clear()
+
+    sweep(objective, searcher=Noted(), name="noted").run()
+
+    assert asked == {thread}
+
+
+@pytest.mark.parametrize("objective", [parabola, listed])
+def test_what_a_searcher_raises_ends_the_sweep(objective):
+    with pytest.raises(SweepError, match="LookupError: no idea for 1"):
+        sweep(objective, searcher=Noted(fails=True)).run()
 
 
 def test_start_returns_before_the_sweep_ends():

@@ -148,6 +148,18 @@ def test_directory_and_environment_are_put_back(drive, tmp_path):
     assert str(Path.cwd()) in second.failure.message
 
 
+def test_an_environment_that_a_trial_put_in_its_place_does_not_stay(drive):
+    def replace(params):
+        replaced = type(os.environ) is dict
+        os.environ = dict(os.environ)  # noqa: B003 - what a trial might do
+        return float(replaced)
+
+    driver = drive(replace)
+    first, second = driver.run(), driver.run()
+
+    assert (first.result, second.result) == ({"value": 0.0}, {"value": 0.0})
+
+
 def test_an_array_changed_in_place_is_whole_in_the_next_trial(drive):
     data = np.arange(1_000_000, dtype=float)
 

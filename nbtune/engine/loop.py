@@ -18,6 +18,7 @@ from nbtune.checkpoint import discard_checkpoints, has_checkpoint
 from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wait
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
+from nbtune.engine.ending import Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.history import recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
@@ -45,7 +46,6 @@ __all__ = ["Engine"]
 
 logger = logging.getLogger("nbtune")
 
-STOP_GRACE_SECONDS = 5.0
 HEARTBEAT_SECONDS = 1.0
 FLOOD = 256
 
@@ -96,9 +96,12 @@ class Engine:
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
-        self._thinker = Thinker(searcher, self._inbox.put, inline=self._inbox.virtual)
+        self._thinker = Thinker(
+            searcher, self._inbox.put, inline=self._inbox.virtual or searcher.quick
+        )
         self._supply = Supply(self._thinker, searcher.prefetch)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
+        self._ending = Ending(self._ledger, self._watch, workers)
 
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
@@ -163,7 +166,7 @@ class Engine:
 
     def kill(self, number: int) -> None:
         """End one running trial now."""
-        self._inbox.put(_Command(lambda: self._kill(number)))
+        self._inbox.put(_Command(lambda: self._ending.kill(number)))
 
     def enqueue(self, params: Params) -> None:
         """Try `params`, already validated, before the next suggestion."""
@@ -483,20 +486,8 @@ class Engine:
             return
         self._final = status
         self._status, self._reason = SweepStatus.STOPPING, reason
-        for run in self._ledger.running.values():
-            self._ask_to_stop(run, reason)
+        self._ending.ask_all(reason)
         self._clerk.mark()
-
-    def _ask_to_stop(self, run: Run, reason: str) -> None:
-        run.asked = reason
-        self._watch.set_deadline(run, STOP_GRACE_SECONDS)
-        self._workers.stop(run.number, reason)
-
-    def _kill(self, number: int) -> None:
-        run = self._ledger.running.get(number)
-        if run is not None:
-            run.asked = run.asked or "killed by you"
-            self._workers.kill(number)
 
     def _set_paused(self, paused: bool) -> None:
         if self._status in (SweepStatus.PAUSED, SweepStatus.RUNNING):
@@ -506,14 +497,7 @@ class Engine:
 
     def _watch_limits(self) -> None:
         self._obey(self._watch.spent())
-        for run in self._watch.overdue():
-            if run.asked:
-                run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
-                self._watch.set_deadline(run, None)
-                self._workers.kill(run.number)
-            else:
-                limit = self._ledger.budget.trial_time_limit
-                self._ask_to_stop(run, f"over its time limit of {limit:g} s")
+        self._ending.pursue()
 
     # --- writing down
 

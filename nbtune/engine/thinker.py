@@ -38,7 +38,8 @@ class Thinker:
     post : callable
         Receives each `Suggested`.
     inline : bool
-        Think in the caller's thread: on virtual time nothing may happen meanwhile.
+        Think in the caller's thread: where on virtual time nothing may happen meanwhile, and where
+        the thought is quick.
     """
 
     def __init__(

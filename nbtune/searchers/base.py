@@ -27,6 +27,12 @@ class Searcher(ABC):
     apart: bool = False
     """Whether it thinks so long that a process of its own is worth it: the kernel stays free."""
 
+    quick: bool = False
+    """Whether all its methods take microseconds, once it is set up: the sweep's thread calls them.
+
+    To hand a question over to a thread of the searcher's own would take longer than the answer.
+    """
+
     prefetch: int = 1
     """How many suggestions to have ready before a slot asks; more only where nothing is learnt."""
 

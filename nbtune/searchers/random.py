@@ -26,6 +26,7 @@ class Random(Searcher):
         super().setup(space, seed=seed)
         self.finite = space.size is not None
         self._never_repeats = _continuous(space)
+        self.quick = self._never_repeats  # else it may have to list what is left
         self._observed: set[Hashable] = set()
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:

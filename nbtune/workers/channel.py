@@ -49,18 +49,20 @@ class Link:
         """Send one frame; raise OSError when the other side is gone or does not read."""
         self._sock.sendall(_HEADER.pack(len(data)) + data)
 
-    def receive(self) -> list[bytes]:
+    def receive(self, *, wait: bool = True) -> list[bytes]:
         """Read once, waiting if need be, and return the frames that are complete now.
 
         Raises
         ------
+        BlockingIOError
+            When there is nothing to read and it shall not `wait`.
         EOFError
             When the other side is gone.
         ChannelError
             When a frame is longer than the limit.
         """
         # Larger reads would make Python map and unmap memory for each: 5 us a decision.
-        chunk = self._sock.recv(65536)
+        chunk = self._sock.recv(65536, 0 if wait else socket.MSG_DONTWAIT)
         if not chunk:
             raise EOFError
         pending = self._pending

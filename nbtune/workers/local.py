@@ -11,6 +11,7 @@ from nbtune.workers.memory import bytes_of, machine_memory, shown
 from nbtune.workers.pool import Pool
 from nbtune.workers.slot import Slot
 from nbtune.workers.spawner import Place
+from nbtune.workers.switchboard import Switchboard
 
 __all__ = ["Local"]
 
@@ -88,6 +89,7 @@ class Local(Workers):
         self._gpu_words = in_words(gpus, self._own(devices)) if devices is not None else ""
         self._share_cores()
         self._pool: Pool | None = None
+        self._switchboard: Switchboard | None = None
 
     def _own(self, devices: list[dict[str, str]]) -> list[dict[str, str]]:
         if self.slots > len(devices):
@@ -119,6 +121,10 @@ class Local(Workers):
             for own, cores in zip(devices, self._share_cores(), strict=True)
         ]
 
+    def inbox(self) -> Inbox:
+        """Return an inbox that reads the processes' sockets itself."""
+        return Switchboard()
+
     def prepare(self) -> None:
         """Import loky, which takes a quarter of a second."""
         from loky import process_executor  # noqa: F401, PLC0415 - that is the point
@@ -137,7 +143,14 @@ class Local(Workers):
         """
         if self._pool is not None:
             raise WorkerError("these workers run another sweep; make a Local(...) for each sweep")
-        self._pool = Pool(job, inbox.put, self._places(), memory=self.memory)
+        self._switchboard = inbox if isinstance(inbox, Switchboard) else None
+        self._pool = Pool(
+            job,
+            inbox.put,
+            self._places(),
+            memory=self.memory,
+            switchboard=self._switchboard,
+        )
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
@@ -168,6 +181,9 @@ class Local(Workers):
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+        if self._switchboard is not None:
+            self._switchboard.close()
+            self._switchboard = None
 
     def describe(self) -> str:
         """Return the plan in a few words, "4 slots: 2 cores, half a GPU each"."""

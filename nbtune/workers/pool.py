@@ -23,6 +23,7 @@ from nbtune.workers.leftovers import PREFIX, claim, remove_leftovers
 from nbtune.workers.runner import Task, serve
 from nbtune.workers.slot import Slot
 from nbtune.workers.spawner import Place, Spawner
+from nbtune.workers.switchboard import Switchboard
 
 __all__ = ["Pool"]
 
@@ -39,6 +40,8 @@ class Pool:
     places : sequence of Place, one a slot
     memory : int, optional
         How many bytes each trial may hold.
+    switchboard : Switchboard, optional
+        Hears the processes; without one each slot's thread hears its own.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Pool:
         places: Sequence[Place],
         *,
         memory: int | None = None,
+        switchboard: Switchboard | None = None,
     ) -> None:
         self._post_open = post
         self._driver = os.getpid()
@@ -67,6 +71,7 @@ class Pool:
                     self._post,
                     last_words=self._folder / f"slot-{index}.end",
                     memory=memory,
+                    switchboard=switchboard,
                 )
                 for index in range(len(places))
             ]

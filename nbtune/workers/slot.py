@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from nbtune.workers.memory import over
 from nbtune.workers.outcome import failure_of, plain
 from nbtune.workers.reaper import end_family
 from nbtune.workers.supervisor import LastWords
+from nbtune.workers.switchboard import Switchboard
 
 __all__ = ["Slot", "pickled"]
 
@@ -31,9 +33,10 @@ _FULL = 0.9  # the share of the memory in use from which a kill looks like the k
 class Slot:
     """Runs one trial at a time in one process after another.
 
-    Any thread may call `start`, `send`, `stop` and `kill`; `serve` runs on the thread of the
-    process's connection, and only there a trial ends. An idle process may die and be replaced
-    without anyone noticing.
+    Any thread may call `start`, `send`, `stop` and `kill`. `serve` runs on the thread of the
+    process's connection and hears the process. Where there is a switchboard, that hears it, and
+    `serve` what is left once the process has hung up or died. An idle process may die and be
+    replaced without anyone noticing.
 
     Parameters
     ----------
@@ -48,6 +51,7 @@ class Slot:
         The file in which a process's supervisor says how the process ended.
     memory : int, optional
         How many bytes a trial may hold.
+    switchboard : Switchboard, optional
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Slot:
         *,
         last_words: Path,
         memory: int | None = None,
+        switchboard: Switchboard | None = None,
     ) -> None:
         self.index = index
         self.last_words = last_words
@@ -69,6 +74,9 @@ class Slot:
         self._folder = folder
         self._post = post
         self._memory = memory
+        self._switchboard = switchboard
+        self._hearing = threading.Lock()  # of reading; who holds it may take the other
+        self._unheard: Exception | None = None  # what ended the hearing
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._pid = 0
@@ -220,7 +228,7 @@ class Slot:
     def _attach(self, link: Link, pid: int) -> None:
         with self._lock:
             self._link, self._pid = link, pid
-            self._doomed = False
+            self._unheard, self._doomed = None, False
             if self._unsent is not None:
                 if self._deliver(self._unsent):
                     self._begun, self._unsent = self._unsent, None
@@ -232,15 +240,19 @@ class Slot:
         """Return None once the process is dead and all it said is heard, else what is wrong."""
         # A grandchild may hold the socket open, so that its end alone would not tell the death.
         poller = select.poll()
-        poller.register(link.fileno(), select.POLLIN)
         poller.register(alive, select.POLLIN)
+        if self._switchboard is not None:
+            poller.register(link.fileno(), 0)  # that it has hung up, nothing else
+            self._switchboard.connect(link.fileno(), partial(self._overhear, link))
+            poller.poll()
+            self._switchboard.disconnect(link.fileno())
+        poller.register(link.fileno(), select.POLLIN)
         while True:
             ready = [descriptor for descriptor, _ in poller.poll()]
             if link.fileno() not in ready:
                 return None
             try:
-                for frame in link.receive():
-                    self._hear(frame)
+                self._hear_next(link)
             except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 return f"it sent what no nbtune sends: {error}"
             except ConnectionResetError:
@@ -252,6 +264,28 @@ class Slot:
             except (EOFError, OSError):
                 # The end of a dying process's socket comes a little before its death.
                 return None if _is_ready(alive, 1.0) else "it closed its connection to the notebook"
+
+    def _overhear(self, link: Link) -> None:
+        """Hear what has come, on the switchboard's thread; say nothing of what is wrong."""
+        try:
+            self._hear_next(link)
+        except Exception:  # noqa: BLE001 - kept: `_listen` meets it again
+            if self._switchboard is not None:
+                self._switchboard.disconnect(link.fileno())
+            link.wake()
+
+    def _hear_next(self, link: Link) -> None:
+        with self._hearing:
+            if self._unheard is not None:
+                raise self._unheard
+            try:
+                for frame in link.receive(wait=False):
+                    self._hear(frame)
+            except BlockingIOError:  # the other thread was faster
+                pass
+            except Exception as error:
+                self._unheard = error
+                raise
 
     def _hear(self, frame: bytes) -> None:
         kind, number, *rest = json.loads(frame)

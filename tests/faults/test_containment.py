@@ -151,7 +151,7 @@ def endless(way, started):
 
 @pytest.mark.parametrize("way", ["python", "c holding the GIL"])
 def test_an_endless_loop_ends_at_its_time_limit(beside, tmp_path, monkeypatch, way):
-    monkeypatch.setattr("nbtune.engine.loop.STOP_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("nbtune.engine.ending.STOP_GRACE_SECONDS", 0.5)
 
     scene = beside(endless(way, tmp_path / "started"), neighbour_seconds=0.8, trial_time_limit=1.0)
 

@@ -1,0 +1,54 @@
+"""Ends running trials from outside: asks them, and kills those that do not listen."""
+
+from nbtune.engine.ledger import Ledger, Run
+from nbtune.engine.watch import Watch
+from nbtune.workers.base import Workers
+
+__all__ = ["Ending"]
+
+STOP_GRACE_SECONDS = 5.0
+
+
+class Ending:
+    """What stops trials before their own end, a scheduler's decisions apart.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    watch : Watch
+        Keeps the deadlines.
+    workers : Workers
+    """
+
+    def __init__(self, ledger: Ledger, watch: Watch, workers: Workers) -> None:
+        self._ledger = ledger
+        self._watch = watch
+        self._workers = workers
+
+    def ask_all(self, reason: str) -> None:
+        """Ask every running trial to stop."""
+        for run in self._ledger.running.values():
+            self._ask(run, reason)
+
+    def _ask(self, run: Run, reason: str) -> None:
+        run.asked = reason
+        self._watch.set_deadline(run, STOP_GRACE_SECONDS)
+        self._workers.stop(run.number, reason)
+
+    def kill(self, number: int) -> None:
+        """End one trial now, if it is running."""
+        run = self._ledger.running.get(number)
+        if run is not None:
+            run.asked = run.asked or "killed by you"
+            self._workers.kill(number)
+
+    def pursue(self) -> None:
+        """Ask the trials whose time is over to stop, and kill those that were asked in vain."""
+        for run in self._watch.overdue():
+            if run.asked:
+                run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
+                self._watch.set_deadline(run, None)
+                self._workers.kill(run.number)
+            else:
+                limit = self._ledger.budget.trial_time_limit
+                self._ask(run, f"over its time limit of {limit:g} s")
