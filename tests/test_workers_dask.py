@@ -247,12 +247,19 @@ def test_closing_leaves_nothing_on_the_workers(drive, cluster, tmp_path):
 
     with Client(cluster.address, set_as_default=False) as client:
 
-        def is_unsettled():
-            # An agent whose driver was lost, in a test before this one, leaves within seconds.
-            handlers = client.run(lambda dask_worker: list(dask_worker.handlers))
-            return all("nbtune" not in names for names in handlers.values())
+        def agents(dask_worker):
+            from nbtune.workers.dask import agent
 
-        wait_until(is_unsettled, 15)
+            tokens = [*agent._agents.get(dask_worker.address, {})]
+            assert ("nbtune" in dask_worker.handlers) == bool(tokens)
+            return tokens
+
+        def is_gone_everywhere():
+            token = nonce.name.rpartition("-")[2]
+            return all(token not in tokens for tokens in client.run(agents).values())
+
+        # A worker that was being set up for long when the driver closed gives up within a minute.
+        wait_until(is_gone_everywhere, 90)
         wait_until(lambda: not client.processing() or not any(client.processing().values()), 5)
 
 
