@@ -298,7 +298,8 @@ def current_trial() -> CurrentTrial | None:
     """Return the trial that is running here, None outside a sweep.
 
     Its ``number``, ``params``, ``dir`` (a folder for the trial's files, created on first use by
-    the worker) and ``seed`` (its own, from the sweep's seed and its number).
+    the worker) and ``seed`` (its own, from the sweep's seed and its number alone: the same when the
+    trial starts again).
     """
     reporter = active_reporter()
     return reporter.trial if reporter else None

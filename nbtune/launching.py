@@ -79,4 +79,5 @@ def engine_of(
         budget=definition.budget,
         stop_rules=definition.setup_rules(),
         history=history,
+        window=definition.window,
     )

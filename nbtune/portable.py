@@ -34,6 +34,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
             "ended": trial.ended,
             "slot": trial.slot,
             "failure": _plain(trial.failure),
+            "why": trial.why,
             "reports": [[each.step, each.time, dict(each.metrics)] for each in trial.reports],
         }
         for trial, params, origin in store.trials(row)
@@ -145,6 +146,7 @@ def _trial_row(plain: Mapping[str, Any]) -> TrialRow:
         ended=plain["ended"],
         slot=plain["slot"],
         failure=_failure(plain["failure"]),
+        why=plain.get("why", ""),
         dir=None,
     )
     return TrialRow(trial=trial, params=plain["params"], origin=plain["origin"])

@@ -24,7 +24,7 @@ def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
 
     Columns: ``status``, ``reason``, ``params.<name>``, ``metrics.<name>`` (the last value) with
     ``.min`` and ``.max`` over all reports (NaN left out), ``steps`` (the last step), ``started``
-    (UTC), ``seconds``, ``slot``.
+    (UTC), ``seconds``, ``slot``, ``why`` (why it was tried, empty where nobody says).
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
@@ -39,7 +39,7 @@ def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
             row[f"metrics.{name}.min"] = min(finite, default=math.nan)
             row[f"metrics.{name}.max"] = max(finite, default=math.nan)
         row |= {"steps": trial.steps, "started": trial.started}
-        row |= {"seconds": trial.seconds, "slot": trial.slot}
+        row |= {"seconds": trial.seconds, "slot": trial.slot, "why": trial.why}
         rows.append(row)
         names |= dict.fromkeys(row)
     index = pd.RangeIndex(len(rows), name="number")
@@ -60,7 +60,7 @@ def _by_metric(trial: Trial) -> dict[str, list[float]]:
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    first, last = ["status", "reason"], ["steps", "started", "seconds", "slot"]
+    first, last = ["status", "reason"], ["steps", "started", "seconds", "slot", "why"]
     names = list(names)
     params = [name for name in names if name.startswith("params.")]
     metrics = [name for name in names if name.startswith("metrics.")]

@@ -74,6 +74,9 @@ MIGRATIONS = (
     ALTER TABLE sweeps DROP COLUMN metric;
     ALTER TABLE sweeps DROP COLUMN direction;
     """,
+    """
+    ALTER TABLE trials ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 
@@ -318,12 +321,12 @@ class Store:
             connection.execute("BEGIN")  # one moment for both tables
             curves = self._curves(connection, sweep.id)
             rows = connection.execute(
-                "SELECT number, params, origin, status, reason, started, ended, slot, failure "
+                "SELECT number, params, origin, status, reason, started, ended, slot, failure, why "
                 "FROM trials WHERE sweep = ? ORDER BY number",
                 (sweep.id,),
             ).fetchall()
         found = []
-        for number, params, origin, status, reason, started, ended, slot, failure in rows:
+        for number, params, origin, status, reason, started, ended, slot, failure, why in rows:
             reports = curves.get(number, [])
             trial = Trial(
                 number=number,
@@ -336,6 +339,7 @@ class Store:
                 ended=ended,
                 slot=slot,
                 failure=_failure(failure),
+                why=why,
                 dir=self.folder(sweep.name) / str(number),
             )
             found.append((trial, json.loads(params), origin))
@@ -454,7 +458,7 @@ class Store:
                 [(sweep, number) for number in batch.restarted],
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_trial_values(sweep, row) for row in batch.trials],
             )
             if batch.reports:
@@ -508,6 +512,7 @@ def _trial_values(sweep: int, row: TrialRow) -> tuple[Any, ...]:
         trial.ended,
         trial.slot,
         _failure_text(trial.failure),
+        trial.why,
     )
 
 

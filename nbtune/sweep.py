@@ -102,7 +102,15 @@ class Sweep(Results):
     name : str, optional
         Letters, digits, ``_`` and ``-``; by default the function's name.
     seed : int, optional
-        Makes the search repeatable; drawn and stored when not given.
+        Makes the search repeatable; drawn and stored when not given. With one slot the same seed
+        gives the same trials, bit for bit, also when the sweep is interrupted or stopped, and
+        resumed. Limits of time, and what a person does meanwhile, are up to the clock.
+    deterministic : bool, default False
+        Keep that promise on several slots, whichever trial is faster: results are told in the order
+        in which trials began, and a suggestion sees those of all trials but the last few, twice the
+        slots less one. A slot waits where one trial takes far longer than the others. With the
+        schedulers "fifo", "patience" and "sync_hyperband" (there a resume is no such promise); any
+        other decides by who is first.
     store : path, optional
         The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
     replace : bool, default False
@@ -141,6 +149,7 @@ class Sweep(Results):
         memory: int | str | None = None,
         name: str | None = None,
         seed: int | None = None,
+        deterministic: bool = False,
         store: Path | str | None = None,
         replace: bool = False,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
@@ -168,6 +177,7 @@ class Sweep(Results):
             max_t=objective.max_t,
             objective_name=objective.name,
             source=objective.source,
+            deterministic=deterministic,
         )
         self._definition.check()
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
@@ -337,8 +347,8 @@ class Sweep(Results):
     ) -> "Sweep":
         """Go on: after `pause`, after an end, or after the process died; returns at once.
 
-        Finished trials are kept, trials that were running start again, the searcher continues from
-        all that was observed.
+        Finished trials are kept, trials that were running when it ended or was stopped start
+        again, the searcher continues from all that was observed.
 
         Parameters
         ----------

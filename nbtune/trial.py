@@ -7,7 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Failure", "Goal", "Params", "Report", "Status", "Trial"]
+__all__ = ["Failure", "Goal", "Params", "Report", "Status", "Trial", "noted", "shortened_why"]
+
+MOST_OF_A_WHY = 200  # characters
 
 Params: TypeAlias = dict[str, Any]
 """One point of a space: names to plain Python values, never NumPy scalars."""
@@ -84,6 +86,8 @@ class Trial:
     ended: float | None = None
     slot: int | None = None
     failure: Failure | None = field(default=None, repr=False)
+    why: str = field(default="", repr=False)
+    """Why it was tried, in a few words: the searcher's reason, and how it came to run again."""
     dir: Path | None = field(default=None, repr=False)
 
     @property
@@ -134,3 +138,17 @@ class Trial:
         """Return the steps and values of `metric`, two lists of equal length."""
         points = [(r.step, r.metrics[metric]) for r in self.reports if metric in r.metrics]
         return [step for step, _ in points], [value for _, value in points]
+
+
+def shortened_why(why: str, most: int = MOST_OF_A_WHY) -> str:
+    """Return a reason as one line of at most `most` characters."""
+    line = " ".join(why.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def noted(why: str, note: str) -> str:
+    """Return a reason with a note at its end, once, which is kept where both are too long."""
+    note = shortened_why(note, MOST_OF_A_WHY // 2)
+    if why.endswith(f"; {note}"):
+        return why
+    return f"{shortened_why(why, MOST_OF_A_WHY - len(note) - 2)}; {note}" if why else note

@@ -74,7 +74,7 @@ def distant():
 
 
 def test_it_thinks_in_another_process(distant):
-    params, _ = distant(Parent()).suggest(0)
+    params, *_ = distant(Parent()).suggest(0)
 
     assert params == {"x": 1.0, "kind": "a"}
 
@@ -106,13 +106,13 @@ def test_what_a_searcher_raises_comes_back_as_text(distant):
 
 def test_a_mind_whose_process_dies_goes_on_here_with_all_it_was_told(distant):
     mind = distant(Counting())
-    first, _ = mind.suggest(0)
+    first, *_ = mind.suggest(0)
     mind.begin(1, first, 0)
     mind.observe(1, first, (0.5,), 1, True)
     mind.suggest(1)
     os.kill(mind._child.pid, signal.SIGKILL)
 
-    params, pending = mind.suggest(2)
+    params, pending, _ = mind.suggest(2)
 
     assert params["x"] == 0.011  # told once, asked anew
     assert pending == 1  # the suggestion that has not begun
@@ -136,7 +136,7 @@ def test_closing_ends_the_process_and_a_suggestion_under_way(distant):
     mind.close()
     thread.join(10)
 
-    assert answers == [(None, 0)]
+    assert answers == [(None, 0, "")]
     assert not child.is_running()
 
 

@@ -31,7 +31,11 @@ def test_it_asks_for_one_at_a_time_until_enough_are_ready():
     supply.ask_ahead(None)
 
     assert list(thinker.indices) == [0, 1]
-    assert [supply.take(), supply.take(), supply.take()] == [(0, {"x": 1}), (1, {"x": 2}), None]
+    assert [supply.take(), supply.take(), supply.take()] == [
+        (0, {"x": 1}, ""),
+        (1, {"x": 2}, ""),
+        None,
+    ]
 
 
 def test_it_asks_for_no_more_than_there_is_room_for():

@@ -130,7 +130,7 @@ def test_the_tables_have_the_columns_of_the_design():
     assert list(trials.columns) == [
         "status", "reason", "params.x", "params.kind",
         "metrics.loss", "metrics.loss.min", "metrics.loss.max",
-        "steps", "started", "seconds", "slot",
+        "steps", "started", "seconds", "slot", "why",
     ]  # fmt: skip
     assert list(reports.columns) == ["trial", "step", "time", "loss"]
 

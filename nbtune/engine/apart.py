@@ -19,7 +19,7 @@ from typing import IO, Any, TypeAlias
 
 import cloudpickle
 
-from nbtune.engine.mind import Mind
+from nbtune.engine.mind import Mind, Thought
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
@@ -65,6 +65,15 @@ class DistantMind:
         self._closing = threading.Lock()
         self._closed = False
 
+    def prepare(self) -> None:
+        """Begin the child, so that it need not be waited for; what fails is tried again later."""
+        if self._child is None and self._home is None:
+            try:
+                self._begin()
+            except Exception as error:  # noqa: BLE001 - pickling the user's code may raise anything
+                logger.info("the searcher's process did not begin: %r", error)
+                self._end_child()
+
     def begin(self, number: int, params: Params, suggestion: int | None) -> None:
         """Learn that a trial is entered; `suggestion` is the index under which it was suggested."""
         self._tell("begin", number, params, suggestion)
@@ -75,8 +84,8 @@ class DistantMind:
         """Learn a result."""
         self._tell("observe", number, params, scores, step, ended)
 
-    def suggest(self, index: int) -> tuple[Params | None, int]:
-        """Return the suggestion of that index, and how many were under way when it was asked.
+    def suggest(self, index: int) -> Thought:
+        """Return the suggestion of that index.
 
         Raises
         ------
@@ -88,7 +97,7 @@ class DistantMind:
                 return self._ask(index)
             except (OSError, EOFError, ValueError, pickle.PicklingError) as error:
                 if self._closed:
-                    return None, 0
+                    return Thought(None, 0)
                 logger.info("the searcher's process is gone (%r): it thinks in the kernel", error)
                 self._come_home()
         assert self._home is not None
@@ -106,7 +115,7 @@ class DistantMind:
         for name, arguments in self._told:
             getattr(self._home, name)(*arguments)
 
-    def _ask(self, index: int) -> tuple[Params | None, int]:
+    def _ask(self, index: int) -> Thought:
         child = self._child or self._begin()
         _send(child.stdin, (self._encoded(self._told[self._sent :]), index))
         self._sent = len(self._told)
@@ -114,11 +123,11 @@ class DistantMind:
         if "failure" in answer:
             raise SearcherRaised(Failure(**answer["failure"]))
         if answer["params"] is None:
-            return None, answer["pending"]
+            return Thought(None, answer["pending"])
         params = self._searcher.space.from_json(answer["params"])
         self._told.append(("expect", (index, params)))
         self._sent += 1  # the child has it
-        return params, answer["pending"]
+        return Thought(params, answer["pending"], answer["why"])
 
     def _encoded(self, told: list[_Told]) -> list[_Told]:
         # Options may be objects that mean something by being themselves: a pickled one would be
@@ -193,9 +202,9 @@ def main(parent: int) -> None:
         try:
             for name, (number, encoded, *rest) in told:
                 getattr(mind, name)(number, searcher.space.from_json(encoded), *rest)
-            params, pending = mind.suggest(index)
+            params, pending, why = mind.suggest(index)
             chosen = None if params is None else searcher.space.to_json(params)
-            answer: dict[str, Any] = {"params": chosen, "pending": pending}
+            answer: dict[str, Any] = {"params": chosen, "pending": pending, "why": why}
         except Exception as error:  # noqa: BLE001 - the border where the user's code is called
             what = {"type": type(error).__name__, "message": str(error)}
             answer = {"failure": {**what, "traceback": traceback.format_exc()}}

@@ -11,18 +11,31 @@ from nbtune.schedulers.base import Scheduler
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal, Status
 
-__all__ = ["recall", "replay"]
+__all__ = ["Learnt", "Replayed", "recall", "replay"]
 
 
-def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> dict[int, Decision]:
-    """Bring a fresh scheduler to where it stood after `runs`, all of which have started.
+class Learnt(NamedTuple):
+    """What the searcher was told: trial `number` as it stood after so many `reports`."""
 
-    Returns
-    -------
-    dict of int to Decision
-        By trial, how the scheduler ended its last run: with Stop, Complete, Reject or Pause. One
-        that neither ended nor paused, and is in there, was interrupted before that was done.
+    number: int
+    reports: int
+    ended: bool
+
+
+class Replayed(NamedTuple):
+    """What came of a replay.
+
+    ``decisions`` says, by trial, how the scheduler ended its last run: with Stop, Complete, Reject
+    or Pause. One that neither ended nor paused, and is in there, was interrupted before that was
+    done. ``learnt`` is what the searcher was told of all these trials, in the same order.
     """
+
+    decisions: dict[int, Decision]
+    learnt: list[Learnt]
+
+
+def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> Replayed:
+    """Bring a fresh scheduler to where it stood after `runs`, all of which have started."""
     by_number = {run.number: run for run in runs}
     told = _Told(scheduler, goal)
     for moment in _moments(by_number.values(), ends=True):
@@ -33,7 +46,7 @@ def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> dict[int, D
                 told.report(moment.number, moment.step, moment.metrics)
             case _What.END:
                 told.end(by_number[moment.number])
-    return told.ended
+    return Replayed(told.ended, told.learnt)
 
 
 def recall(rules: Sequence[StopRule], runs: Iterable[Run], elapsed: float, folder: Path) -> None:
@@ -66,7 +79,9 @@ class _Told:
         self._goal = goal
         self._milestones: dict[int, int | None] = {}
         self._values: dict[int, float] = {}
+        self._counts: dict[int, int] = {}
         self.ended: dict[int, Decision] = {}
+        self.learnt: list[Learnt] = []
 
     def start(self, number: int) -> None:
         """Tell that a trial starts, or goes on after a pause."""
@@ -77,6 +92,7 @@ class _Told:
         """Tell a report, if the scheduler was asked about it."""
         if isinstance(self.ended.get(number), Pause):
             self.start(number)
+        self._counts[number] = count = self._counts.get(number, 0) + 1
         if self._goal.metric in metrics:
             self._values[number] = metrics[self._goal.metric]
         until, score = self._milestones[number], self._goal.score(self._values.get(number))
@@ -88,9 +104,12 @@ class _Told:
         else:
             self._milestones[number] = None
             self.ended[number] = decision
+        if isinstance(decision, Continue | Pause):
+            self.learnt.append(Learnt(number, count, ended=isinstance(decision, Pause)))
 
     def end(self, run: Run) -> None:
-        """Tell that a trial ended, unless the scheduler ended it."""
+        """Tell that a trial ended; the scheduler, unless it ended it itself."""
+        self.learnt.append(Learnt(run.number, len(run.reports), ended=True))
         if self._milestones.get(run.number) is None:
             return
         has_failed = run.status is Status.FAILED

@@ -70,12 +70,14 @@ class Run:
         "slot",
         "started",
         "status",
+        "why",
     )
 
-    def __init__(self, number: int, params: Params, origin: str) -> None:
+    def __init__(self, number: int, params: Params, origin: str, why: str = "") -> None:
         self.number = number
         self.params = params
         self.origin = origin
+        self.why = why
         self.status = Status.PENDING
         self.reason = ""
         self.reports: list[Report] = []
@@ -95,22 +97,29 @@ class Run:
     @classmethod
     def from_trial(cls, trial: Trial, origin: str) -> "Run":
         """Take up a trial that ended in an earlier process."""
-        run = cls(trial.number, trial.params, origin)
+        run = cls(trial.number, trial.params, origin, trial.why)
         run.status, run.reason, run.failure = trial.status, trial.reason, trial.failure
         run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
         run.reports = list(trial.reports)
         return run
 
     @property
+    def times(self) -> tuple[float, float, float]:
+        """When it started, reported last and ended; 0 where it has not."""
+        reported = self.reports[-1].time if self.reports else 0.0
+        return self.started or 0.0, reported, self.ended or 0.0
+
+    @property
     def last_step(self) -> int:
         """The last step reported, 0 before the first."""
         return self.reports[-1].step if self.reports else 0
 
-    def value(self, metric: str) -> float | None:
-        """Return the last value of `metric`, None when there is none."""
-        for report in reversed(self.reports):
-            if metric in report.metrics:
-                return report.metrics[metric]
+    def value(self, metric: str, count: int | None = None) -> float | None:
+        """Return the last value of `metric` in all reports or the first `count`, None without."""
+        for index in range((len(self.reports) if count is None else count) - 1, -1, -1):
+            metrics = self.reports[index].metrics
+            if metric in metrics:
+                return metrics[metric]
         return None
 
     def touch(self) -> None:
@@ -133,6 +142,7 @@ class Run:
                 ended=self.ended,
                 slot=self.slot,
                 failure=self.failure,
+                why=self.why,
                 dir=self._dir,
             )
         return self._snapshot
@@ -152,9 +162,9 @@ class Ledger:
         self.seconds = 0.0
         self._leaders: Leader | Front = Leader() if len(self.goals) == 1 else Front()
 
-    def add(self, params: Params, origin: str) -> Run:
+    def add(self, params: Params, origin: str, why: str = "") -> Run:
         """Enter a new trial under the next number."""
-        run = Run(len(self.runs), params, origin)
+        run = Run(len(self.runs), params, origin, why)
         self.runs.append(run)
         return run
 
@@ -204,6 +214,10 @@ class Ledger:
     def scores(self, run: Run) -> Scores | None:
         """Return the scores of the last values; None when one is missing or the run failed."""
         return None if run.status is Status.FAILED else scores_of(self.goals, run.value)
+
+    def scores_after(self, run: Run, count: int) -> Scores | None:
+        """Return the scores that a run had after its first `count` reports."""
+        return scores_of(self.goals, lambda metric: run.value(metric, count))
 
     def missing(self, run: Run) -> str:
         """Return the first objective's name that the run has no value of, empty when it has all."""

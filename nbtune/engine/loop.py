@@ -4,6 +4,7 @@ One thread owns all state of a sweep; workers, the searcher's thread, the clock 
 events to its inbox. It knows interfaces, no concrete searcher, scheduler or worker.
 """
 
+import copy
 import logging
 import math
 import threading
@@ -12,25 +13,28 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nbtune.checkpoint import discard_checkpoints, has_checkpoint
-from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wait
+from nbtune.decision import Continue, Decision, Move, Pause, Promote, Sample, Stop, Wait
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.history import recall, replay
+from nbtune.engine.history import Learnt, recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested, Thinker
+from nbtune.engine.turns import Turns
 from nbtune.engine.verdict import (
     close_interrupted,
     common_failure,
     leave_paused,
     missing_metric,
     outcome,
+    take_up_cut_short,
     take_up_paused,
 )
 from nbtune.engine.watch import Watch
@@ -39,7 +43,7 @@ from nbtune.searchers.base import Searcher
 from nbtune.space import Space
 from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
-from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
+from nbtune.trial import Failure, Goal, Params, Report, Status, Trial, noted
 from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotGone, SlotReady, Workers
 
 __all__ = ["Engine"]
@@ -69,7 +73,10 @@ class Engine:
     space, goals, searcher, scheduler, workers, budget, stop_rules
         The parts; searcher, scheduler and rules are set up, workers not yet open.
     history : sequence of (Trial, origin)
-        Trials from earlier processes, by number. Those that had not ended run again.
+        Trials from earlier processes, by number. Those that had not ended run again, and those
+        that ended only because a person stopped the sweep.
+    window : int >= 0, optional
+        How far the searcher may lag behind, as `Turns` takes it; None: it is told as things happen.
     """
 
     def __init__(
@@ -86,6 +93,7 @@ class Engine:
         budget: Budget,
         stop_rules: Sequence[StopRule] = (),
         history: Sequence[tuple[Trial, str]] = (),
+        window: int | None = None,
     ) -> None:
         self._row = row
         self._job = job
@@ -100,6 +108,7 @@ class Engine:
             searcher, self._inbox.put, inline=self._inbox.virtual or searcher.quick
         )
         self._supply = Supply(self._thinker, searcher.prefetch)
+        self._turns = Turns(window)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
         self._ending = Ending(self._ledger, self._watch, workers)
 
@@ -125,7 +134,7 @@ class Engine:
         }
         self._take_up(history, stop_rules)
         if not history and searcher.starts_with_defaults:
-            self._enter(space.defaults, "default")
+            self._enter(space.defaults, "default", why="default")
         self._publish()
 
     # --- from other threads
@@ -170,7 +179,7 @@ class Engine:
 
     def enqueue(self, params: Params) -> None:
         """Try `params`, already validated, before the next suggestion."""
-        self._inbox.put(_Command(lambda: self._enter(params, "enqueued")))
+        self._inbox.put(_Command(lambda: self._enter(params, "enqueued", why="enqueued by you")))
 
     # --- the loop
 
@@ -180,9 +189,12 @@ class Engine:
             self._watch.begin()
             self._clerk.mark()
             self._workers.open(self._job, self._inbox)
+            self._thinker.prepare()
             while not self._over():
                 self._step()
             self._workers.close()
+            while self._turns.tell_next():
+                pass
             self._leave_paused()
             self._status = self._final
             while not self._flush():  # a full disk: the last rows matter too
@@ -245,38 +257,87 @@ class Engine:
     # --- starting trials
 
     def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
-        runs = [Run.from_trial(trial, origin) for trial, origin in history]
+        runs = self._runs_of(history)
         started = [run for run in runs if run.started is not None]
-        decisions = replay(self._scheduler, started, self._ledger.goals[0])
+        decisions, learnt = replay(self._scheduler, started, self._ledger.goals[0])
         over = []
         for run, (trial, origin) in zip(runs, history, strict=True):
             if origin == "suggested":
                 self._supply.skip()
+            if self._scheduler.judges_alone:  # they began in this order; else it is all told now
+                self._turns.begin(run.number)
             if not run.status.ended and run.status is not Status.PAUSED:
                 if not close_interrupted(run, decisions.get(run.number)):
                     self._start_again(trial, origin)
                     continue
                 self._clerk.mark(run)
+            if len(run.reports) < trial.count:  # some were taken back
+                self._clerk.restart(run)
+                self._clerk.report(run, run.reports)
             take_up_paused(run)
             self._ledger.adopt(run)
             self._clerk.adopt(run)
             self._thinker.begin(run.number, run.params)
             over.append(run)
-        for run in sorted(over, key=lambda run: run.ended or 0.0):
-            self._observe(run, ended=True)
+        self._learn_again(learnt)
         recall(rules, over, self._watch.elapsed, self._job.folder)
+
+    def _runs_of(self, history: Sequence[tuple[Trial, str]]) -> list[Run]:
+        """Return the trials of earlier processes as they stand now; time goes on after them."""
+        runs = [Run.from_trial(trial, origin) for trial, origin in history]
+        for run in runs:
+            self._told_at = max(self._told_at, *run.times)
+            take_up_cut_short(run, self._row)
+        if runs:
+            self._inbox.go_on_from(self._told_at)
+        window = self._turns.window
+        if window == 0 or (window is not None and self._scheduler.judges_alone):
+            self._forget_unfinished(runs)  # all must come out as if nothing had interrupted it
+        return runs
+
+    def _forget_unfinished(self, runs: Sequence[Run]) -> None:
+        """Take back what trials reported that start again without a checkpoint.
+
+        It is reported again, and then the scheduler is asked again: no other trial has been judged
+        by it meanwhile. What a trial did before a pause stays: it will be promoted again.
+        """
+        started = [run for run in runs if run.started is not None]
+        _, learnt = replay(copy.deepcopy(self._scheduler), started, self._ledger.goals[0])
+        kept = {each.number: each.reports for each in learnt if each.ended}
+        for run in started:
+            over = run.status.ended or run.status is Status.PAUSED
+            if not over and not has_checkpoint(self._job.folder / str(run.number)):
+                del run.reports[kept.get(run.number, 0) :]
+                if not run.reports:
+                    run.started = None
+
+    def _learn_again(self, learnt: Sequence[Learnt]) -> None:
+        """Tell the searcher what it was told of trials, in the same order."""
+        for number, count, ended in learnt:
+            run = self._ledger.runs[number]
+            if len(run.reports) >= count:  # else it starts anew, and will report all that again
+                self._observe(run, ended=ended, count=count)
+        told = {each.number for each in learnt if each.ended}
+        for run in self._ledger.runs:
+            over = run.status.ended or run.status is Status.PAUSED
+            if over and run.number not in told:  # interrupted when its end had been decided
+                self._observe(run, ended=True)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
         """Take up a trial that was running: from its checkpoint, without one from the start."""
-        run = self._enter(trial.params, origin)
+        run = self._enter(trial.params, origin, why=trial.why)
+        if trial.started is not None:
+            self._turns.begin(run.number)
         if trial.dir is not None and has_checkpoint(trial.dir):
             run.reports = list(trial.reports)
             run.started = trial.started
         elif trial.started is not None:
             self._clerk.restart(run)
 
-    def _enter(self, params: Params, origin: str, *, suggestion: int | None = None) -> Run:
-        run = self._ledger.add(params, origin)
+    def _enter(
+        self, params: Params, origin: str, *, why: str, suggestion: int | None = None
+    ) -> Run:
+        run = self._ledger.add(params, origin, why)
         self._waiting.append(run)
         self._thinker.begin(run.number, params, suggestion=suggestion)
         self._clerk.mark(run)
@@ -287,18 +348,40 @@ class Engine:
             return
         while self._free and (run := self._next_run()) is not None:
             self._start(run, self._free.popleft())
-        self._supply.ask_ahead(self._ledger.room())
+        self._ask_ahead()
         if not self._ledger.running and (why := self._spent_out()):
             self._complete(why)
 
+    def _ask_ahead(self) -> None:
+        """Have the searcher think, in turn only when it is clear that its answer comes next."""
+        if self._turns.window is not None:
+            while self._supply.dry and self._turns.tell_next():
+                pass
+            if self._waiting or not isinstance(self._move(), Sample):
+                return
+        self._supply.ask_ahead(self._ledger.room())
+
+    def _move(self) -> Move | None:
+        """Return what the next run is to be, None while those before it are not through."""
+        while self._turns.advance():
+            move = self._scheduler.next(new=self._has_new())
+            if not (isinstance(move, Wait) and self._turns.tell_next()):
+                return move
+        return None
+
     def _next_run(self) -> Run | None:
-        match self._scheduler.next(new=self._has_new()):
+        if self._waiting and self._waiting[0].number in self._turns:  # it starts again
+            return self._waiting.popleft()
+        match self._move():
+            case None:
+                return None
             case Promote(number):
                 run = self._ledger.runs[number]
                 if number in self._ledger.running:
                     return None  # paused a moment ago, its worker is still on the way out
                 if not self._scheduler.resume:
                     discard_checkpoints(self._job.folder / str(number))
+                run.why = noted(run.why, f"promoted from rung {run.last_step}")
                 return run
             case Sample():
                 return self._new_run()
@@ -311,11 +394,11 @@ class Engine:
 
     def _new_run(self) -> Run | None:
         if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
-            index, params = taken
-            self._enter(params, "suggested", suggestion=index)
+            self._enter(taken.params, "suggested", why=taken.why, suggestion=taken.asked)
         return self._waiting.popleft() if self._waiting else None
 
     def _start(self, run: Run, slot: int) -> None:
+        self._turns.begin(run.number)
         milestone = self._scheduler.start(run.number).until
         self._ledger.start(run, slot, self._moment(self._inbox.now()))
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
@@ -341,10 +424,9 @@ class Engine:
     def _spent_out(self) -> str:
         """Return why no further trial can start, empty while one can."""
         budget = self._ledger.budget
-        has_new = self._has_new()
-        if self._waiting or not isinstance(self._scheduler.next(new=has_new), Wait):
+        if self._waiting or not isinstance(self._move(), Wait):
             return ""
-        if has_new:
+        if self._has_new():
             return "the schedule is complete"
         if self._ledger.room() == 0:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
@@ -368,8 +450,10 @@ class Engine:
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(reports)))
         self._obey(self._watch.reported(run, reports))
-        if event.waiting:
-            self._workers.answer(run.number, self._decide(run))
+        if event.waiting and self._turns.window is not None and not self._scheduler.judges_alone:
+            self._turns.tell(run.number, partial(self._answer, run, run.retried))
+        elif event.waiting:
+            self._answer(run, run.retried)
 
     def _as_told(self, event: Reported) -> Sequence[Report]:
         """Return the reports, the one that the scheduler is asked about at a moment of its own."""
@@ -392,6 +476,11 @@ class Engine:
         """End the sweep if a limit or a rule gives a reason."""
         if reason:
             self._finish(SweepStatus.COMPLETED, reason)
+
+    def _answer(self, run: Run, retried: int) -> None:
+        """Answer a run that waits for a decision, unless it was ended or started again since."""
+        if run.number in self._ledger.running and run.retried == retried:
+            self._workers.answer(run.number, self._decide(run))
 
     def _decide(self, run: Run) -> Decision:
         if run.asked:
@@ -426,9 +515,9 @@ class Engine:
         self._ledger.end(run, status, reason, self._moment(event.time))
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
-            self._scheduler.end(run.number, run.last_step, score)
+            end = partial(self._scheduler.end, run.number, run.last_step, score)
+            self._turns.tell(run.number, end)
         self._observe(run, ended=True)
-        self._supply.result_came()
         if status.ended:
             self._obey(self._watch.ended(run.snapshot(self._job.folder)))
         self._clerk.mark(run)
@@ -449,12 +538,22 @@ class Engine:
         why = event.failure.message if event.failure else "it failed"
         reason = f"{why}; started again, {run.retried} of {self._ledger.budget.retries}"
         self._ledger.end(run, Status.PENDING, reason, event.time)
+        run.why = noted(run.why, f"started again after {why}")
         self._waiting.appendleft(run)
         self._clerk.mark(run)
 
-    def _observe(self, run: Run, *, ended: bool) -> None:
-        scores = self._ledger.scores(run)
-        self._thinker.observe(run.number, run.params, scores, step=run.last_step, ended=ended)
+    def _observe(self, run: Run, *, ended: bool, count: int | None = None) -> None:
+        """Tell the searcher, in turn, how a run stands, or stood after `count` of its reports."""
+        scores, step = self._ledger.scores(run), run.last_step
+        if count and (count < len(run.reports) or not ended):  # it had not failed yet
+            scores, step = self._ledger.scores_after(run, count), run.reports[count - 1].step
+
+        def act() -> None:
+            self._thinker.observe(run.number, run.params, scores, step=step, ended=ended)
+            if ended:
+                self._supply.result_came()
+
+        self._turns.tell(run.number, act, last=ended)
 
     def _judge_start(self, run: Run) -> None:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""

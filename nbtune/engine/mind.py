@@ -1,13 +1,23 @@
 """A searcher with its account of what is under way, wherever it thinks."""
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import NamedTuple, overload
 
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
-from nbtune.trial import Params
+from nbtune.trial import Params, shortened_why
 
-__all__ = ["Mind"]
+__all__ = ["Mind", "Thought"]
+
+
+class Thought(NamedTuple):
+    """What came of asking a searcher."""
+
+    params: Params | None
+    pending: int
+    """How many trials were under way or handed out when it was asked."""
+    why: str = ""
+    """Why these params, in the searcher's own words; empty when it has none."""
 
 
 class Mind:
@@ -37,17 +47,21 @@ class Mind:
             self._pending.pop(number, None)
         self._searcher.learn(params, scores, step=step, ended=ended)
 
-    def suggest(self, index: int) -> tuple[Params | None, int]:
-        """Return the suggestion of that index, and how many were under way when it was asked."""
+    def suggest(self, index: int) -> Thought:
+        """Return the suggestion of that index."""
         count = len(self._pending)
         params = self._searcher.suggest(index, _Values(self._pending))
-        if params is not None:
-            self.expect(index, params)
-        return params, count
+        if params is None:
+            return Thought(None, count)
+        self.expect(index, params)
+        return Thought(params, count, shortened_why(str(self._searcher.why or "")))
 
     def expect(self, index: int, params: Params) -> None:
         """Count a suggestion that was made as under way, until its trial begins."""
         self._pending["suggested", index] = params
+
+    def prepare(self) -> None:
+        """Begin what the first suggestion needs: nothing here."""
 
     def close(self) -> None:
         """Free what it holds: nothing here."""

@@ -1,11 +1,20 @@
 """Keeps suggestions ready: asks the thinker ahead of need, and knows when there are no more."""
 
 from collections import deque
+from typing import NamedTuple
 
 from nbtune.engine.thinker import Suggested, Thinker
 from nbtune.trial import Params
 
-__all__ = ["Supply"]
+__all__ = ["Suggestion", "Supply"]
+
+
+class Suggestion(NamedTuple):
+    """Params to try, the index under which they were `asked` for, and the searcher's reason."""
+
+    asked: int
+    params: Params
+    why: str
 
 
 class Supply:
@@ -21,7 +30,7 @@ class Supply:
     def __init__(self, thinker: Thinker, prefetch: int) -> None:
         self._thinker = thinker
         self._prefetch = prefetch
-        self._ready: deque[tuple[int, Params]] = deque()
+        self._ready: deque[Suggestion] = deque()
         self._asked: int | None = None  # the suggestion being computed
         self._next = 0
         self._results = 0  # how many came since the searcher was asked
@@ -48,7 +57,7 @@ class Supply:
         """Take in an answer that is no failure."""
         index, self._asked = self._asked, None
         if answer.params is not None and index is not None:
-            self._ready.append((index, answer.params))
+            self._ready.append(Suggestion(index, answer.params, answer.why))
         else:
             self._next -= 1  # the index was not used
             self._exhausted = answer.pending == 0
@@ -60,9 +69,14 @@ class Supply:
         self._results += 1
         self._dry = False
 
-    def take(self) -> tuple[int, Params] | None:
-        """Return the next suggestion with its index, None when none is ready."""
+    def take(self) -> Suggestion | None:
+        """Return the next suggestion, None when none is ready."""
         return self._ready.popleft() if self._ready else None
+
+    @property
+    def dry(self) -> bool:
+        """Whether the searcher has nothing before it learns more."""
+        return self._dry
 
     @property
     def exhausted(self) -> bool:

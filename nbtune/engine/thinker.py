@@ -23,6 +23,8 @@ class Suggested:
     params: Params | None
     pending: int
     """How many trials were under way or handed out when it answered."""
+    why: str = ""
+    """Why these params, in the searcher's own words; empty when it has none."""
     failure: Failure | None = None
     reason: str = ""
     """Why the searcher has no more; counts when it answered None with nothing pending."""
@@ -65,6 +67,10 @@ class Thinker:
         while (act := self._queue.get()) is not None:
             act()
 
+    def prepare(self) -> None:
+        """Begin what the first suggestion needs, beside the first trials."""
+        self._do(self._mind.prepare)
+
     def begin(self, number: int, params: Params, *, suggestion: int | None = None) -> None:
         """Tell that a trial is entered; `suggestion` is the index under which it was suggested."""
         self._do(lambda: self._mind.begin(number, params, suggestion))
@@ -80,9 +86,9 @@ class Thinker:
 
         def act() -> None:
             if answer := self._guard(self._mind.suggest, index):
-                params, pending = answer
-                why = "" if params is not None else self._searcher.end_reason
-                self._post(Suggested(params=params, pending=pending, reason=why))
+                params, pending, why = answer
+                end = "" if params is not None else self._searcher.end_reason
+                self._post(Suggested(params=params, pending=pending, why=why, reason=end))
 
         self._do(act)
 

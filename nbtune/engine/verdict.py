@@ -2,8 +2,10 @@
 
 from nbtune.decision import Complete, Decision, Pause, Stop
 from nbtune.engine.ledger import Ledger, Run
+from nbtune.engine.snapshot import SweepStatus
 from nbtune.exceptions import nearest
 from nbtune.schedulers.base import Explanation
+from nbtune.store import SweepRow
 from nbtune.trial import Failure, Status
 from nbtune.workers.base import Ended
 
@@ -13,6 +15,7 @@ __all__ = [
     "leave_paused",
     "missing_metric",
     "outcome",
+    "take_up_cut_short",
     "take_up_paused",
 ]
 
@@ -58,6 +61,13 @@ def leave_paused(run: Run, stood: Explanation | None) -> None:
     if stood is not None:  # by now: what was said when it paused may be long past
         so_far = f"rung {stood.rung}: {stood.rank} of {stood.of}"
     run.reason = so_far + _NOT_PROMOTED
+
+
+def take_up_cut_short(run: Run, row: SweepRow) -> None:
+    """Take a trial that ended only because a person stopped the sweep as one that still runs."""
+    by_person = row.status == SweepStatus.STOPPED and run.reason.startswith(row.reason)
+    if by_person and run.status is Status.STOPPED:
+        run.status, run.reason, run.ended = Status.RUNNING, "", None
 
 
 def take_up_paused(run: Run) -> None:

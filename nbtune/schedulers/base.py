@@ -68,9 +68,17 @@ class Scheduler(ABC):
     ----------
     resume : bool
         Whether a promoted trial goes on from its checkpoint; when False it starts over.
+    judges_alone : bool
+        Whether it judges a trial by its own reports alone, or not at all.
+    synchronous : bool
+        Whether trials run to a rung and wait there for the others, so that it may be told of them
+        in any order. One that is neither is not taken by a sweep that is to be deterministic on
+        several slots: what it decides depends on which trial was faster.
     """
 
     resume: bool = True
+    judges_alone: bool = False
+    synchronous: bool = False
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
         """Take the seed, the step's name for messages, and the objective's ``epochs``, if any."""

@@ -9,6 +9,8 @@ __all__ = ["FIFO"]
 class FIFO(Scheduler):
     """Start trials in order and let each run to its end; never asks a trial anything."""
 
+    judges_alone = True
+
     def __repr__(self) -> str:
         return "FIFO()"
 

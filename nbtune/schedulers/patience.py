@@ -25,6 +25,8 @@ class Patience(Scheduler):
         When an argument is of the wrong type or out of range.
     """
 
+    judges_alone = True
+
     def __init__(self, steps: int = 10, min_delta: float = 0.0, grace_period: int = 1) -> None:
         self.steps = check_integer("Patience", "steps", steps, 1)
         self.min_delta = check_number("Patience", "min_delta", min_delta)

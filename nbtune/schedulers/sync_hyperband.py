@@ -117,6 +117,8 @@ class SyncHyperband(Scheduler):
         When an argument is of the wrong type or out of range.
     """
 
+    synchronous = True
+
     def __init__(
         self,
         max_t: int | None = None,

@@ -71,8 +71,12 @@ class Chain(Searcher):
         """
         taken = self._ended.keys() | {self.space.key(params) for params in pending}
         present = self._walked[self._done :][: 1 if self.use_best else None]
-        points = (point for dim in present for point in self._points(dim))
-        return next((point for point in points if self.space.key(point) not in taken), None)
+        walks = ((dim, point) for dim in present for point in self._points(dim))
+        left = ((dim, point) for dim, point in walks if self.space.key(point) not in taken)
+        dim, found = next(left, (None, None))
+        others = "best so far" if self.use_best else "defaults"
+        self.why = f"{dim.path} in turn, the others at their {others}" if dim else "the only point"
+        return found
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Learn the last score of a trial."""

@@ -52,7 +52,9 @@ class Grid(Searcher):
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return the first combination not yet tried, None after the last."""
-        return self._walk.next(pending)
+        point = self._walk.next(pending)
+        self.why = f"point {self._walk.place + 1} of {self.size()}"
+        return point
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Cross `params` off."""

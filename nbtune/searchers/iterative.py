@@ -111,6 +111,7 @@ class Iterative(Searcher):
             the round.
         """
         self._advance()
+        self.why = f"round {self._rounds} of {self.iterations}"
         return self._walk.next(pending)
 
     def _advance(self) -> None:

@@ -92,12 +92,12 @@ class OptunaSearcher(Searcher):
         self._observed: set[Hashable] = set()
         self._reports: dict[Hashable, dict[int, float]] = {}  # of trials that go on
         self._history = self._new_history(1)
+        self._name = type(self._make(seed=0)).__name__
         try:
             with quiet():
                 next(self._history.ask(0, []))
         except (TypeError, ValueError) as error:
-            name = type(self._make(seed=0)).__name__
-            raise SpaceError(f"{name} cannot walk this space: {error}") from error
+            raise SpaceError(f"{self._name} cannot walk this space: {error}") from error
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return what the sampler suggests, or an untried point drawn where it repeats itself."""
@@ -111,9 +111,11 @@ class OptunaSearcher(Searcher):
         ]
         with quiet():
             self._catch_up()
+            self.why = self._name
             for params in islice(self._history.ask(number, running), _REDRAWS):
                 if self.space.key(params) not in tried and drawable(self.space, params):
                     return params
+        self.why = f"random draw: {self._name} had nothing untried"
         return draw_untried(self.space, tried, seed=self.seed, number=number)
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:

@@ -58,7 +58,9 @@ class Points(Searcher):
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return the first point not yet tried, None after the last."""
-        return self._walk.next(pending)
+        point = self._walk.next(pending)
+        self.why = f"row {self._walk.place + 1} of {self.size()}"
+        return point
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Cross `params` off."""

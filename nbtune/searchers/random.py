@@ -17,6 +17,7 @@ class Random(Searcher):
     """
 
     prefetch = 16  # nothing is learnt
+    why = "random draw"
 
     def __repr__(self) -> str:
         return "Random()"

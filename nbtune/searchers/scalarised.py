@@ -57,9 +57,14 @@ class Scalarised(Searcher):
         self.searcher = searcher
         self.starts_with_defaults = searcher.starts_with_defaults
         self.apart = searcher.apart
+        self._goals: tuple[Goal, ...] = ()
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"
+
+    def set_goals(self, goals: Sequence[Goal]) -> None:
+        """Take the goals' names, for `why`: the searcher within sees one score and no goal."""
+        self._goals = tuple(goals)
 
     def setup(self, space: Space, *, seed: int) -> None:
         """Take the space and the seed; let the searcher refuse them."""
@@ -82,7 +87,17 @@ class Scalarised(Searcher):
         inner = self._fresh()
         for told, score in zip(self._history, self._joined(number), strict=True):
             inner.observe(told.params, score, step=told.step, ended=told.ended)
-        return inner.suggest(number, pending)
+        params = inner.suggest(number, pending)
+        self.why = f"{self._weighted(number)}: {inner.why}" if inner.why else ""
+        return params
+
+    def _weighted(self, number: int) -> str:
+        """Return the weights of trial `number` in words: "0.3 accuracy + 0.7 latency"."""
+        if not self._goals:
+            return "random weights"
+        weights = draw_weights(len(self._goals), seed=self.seed, number=number)
+        parts = [f"{w:.2g} {goal.metric}" for w, goal in zip(weights, self._goals, strict=True)]
+        return " + ".join(parts)
 
     def _joined(self, number: int) -> list[float | None]:
         """Return the score of each result under the weights of trial `number`."""

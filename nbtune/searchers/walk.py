@@ -30,6 +30,7 @@ class Walk:
         self._space = space
         self._point_at = point_at
         self._length = length
+        self.place = 0  # the index of the last point returned
         self._first = 0  # every point before this index has been observed
         self._observed: Counter[Hashable] = Counter()
 
@@ -41,6 +42,7 @@ class Walk:
             point = self._point_at(index)
             key = self._space.key(point)
             if taken[key] == 0:
+                self.place = index
                 return self._space.validate(point)  # a copy: no trial can alter the list
             taken[key] -= 1
         return None

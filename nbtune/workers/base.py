@@ -137,12 +137,18 @@ class Inbox:
         """Return the time in seconds since the epoch."""
         return time.time()
 
+    def go_on_from(self, moment: float) -> None:
+        """Learn when the past of a sweep that is resumed ended; real time needs no telling."""
+
 
 class Workers(ABC):
     """A set of slots that run trials, one at a time each."""
 
     slots: int
     """How many trials may run at once; it changes while workers join and leave."""
+
+    elastic: bool = False
+    """Whether workers may join and leave."""
 
     def inbox(self) -> Inbox:
         """Return the inbox that the engine should use with these workers."""

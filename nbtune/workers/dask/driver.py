@@ -57,6 +57,8 @@ class Dask(Workers):
         When no scheduler answers.
     """
 
+    elastic = True
+
     def __init__(
         self,
         cluster: Any,
