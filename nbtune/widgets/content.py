@@ -338,6 +338,7 @@ def panel(
         "facts": [[name, text] for name, text in _facts(snapshot, trial, clock) if text],
         "metrics": [[k, number(v)] for k, v in trial.metrics.items() if k not in aims],
         "params": [[name, shortened(repr(value), 60)] for name, value in flat.items()],
+        "chosen": trial.why,
         "log": tail.rstrip(),
         "traceback": failure.traceback.rstrip() if failure else "",
         "failure": shortened(worded(failure), 300) if failure else "",

@@ -59,6 +59,19 @@ def test_the_curves_grow_while_another_cell_is_busy(page, write_notebook):  # FE
     assert max(seen) > first
 
 
+def test_the_panel_of_a_trial_says_why_it_was_tried(page, write_notebook):
+    tune = TUNE.format(trials=300, pause=0.02).replace("= 0.5", "= 1.0")  # none is better
+    page.open(write_notebook(LOAD, tune))
+    page.run_all()
+    rows, chosen = page.page.locator(".nbt-table tbody tr"), page.page.locator(".nbt-chosen")
+
+    rows.nth(0).dispatch_event("click", timeout=60_000)  # the rows never come to rest
+    eventually(lambda: chosen.all_inner_texts() == ["default"])
+
+    rows.nth(1).dispatch_event("click")
+    eventually(lambda: chosen.all_inner_texts() == ["random draw"])
+
+
 @pytest.mark.parametrize("kernel", ["python3", "ipykernel73"])
 def test_stop_pressed_during_wait_ends_the_sweep(page, lab, write_notebook, kernel, request):
     if kernel == "ipykernel73":

@@ -167,6 +167,9 @@ function render({ model, el }) {
       box.append(section("traceback", scrolled("nbt-pre", content.traceback, true)));
     }
     box.append(section("params", pairs(content.params, "nbt-params")));
+    if (content.chosen) {
+      box.append(section("why this one", make("div", "nbt-chosen", content.chosen)));
+    }
     const log = content.log ? scrolled("nbt-pre nbt-log", content.log, true)
       : make("div", "nbt-quiet", "This trial has printed nothing.");
     box.append(section("log", log));
