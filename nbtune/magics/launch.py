@@ -25,7 +25,7 @@ __all__ = ["launch"]
 _PLAIN = (
     *("maximize", "minimize", "trials", "time_limit", "trial_time_limit"),
     *("compute_time_limit", "max_total_steps", "retries"),
-    *("step", "seed", "cpus", "gpus", "memory", "store", "replace"),
+    *("step", "seed", "deterministic", "cpus", "gpus", "memory", "store", "replace"),
 )
 
 

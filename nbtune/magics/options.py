@@ -108,6 +108,11 @@ def _add_run_options(parser: Parser) -> Parser:
     search.add_argument(
         "--seed", metavar="N", type=whole_number(0), help="Make the search reproducible."
     )
+    search.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="Reproducible on several slots, too, whichever trial is faster.",
+    )
     where = parser.add_argument_group("where")
     where.add_argument(
         "--workers",
