@@ -80,7 +80,7 @@ def test_metrics_of_a_function_come_from_its_source():
     [
         (
             "%%tune digits --searcher ",
-            ["random", "grid", "chain", "points", "bayes", "iterative", "optuna"],
+            ["random", "grid", "chain", "points", "bayes", "iterative", "reinforce", "optuna"],
         ),
         ("%%tune digits --searcher=b", ["bayes"]),
         ("%%tune digits --scheduler h", ["hyperband"]),
