@@ -114,7 +114,7 @@ class Sweep(Results):
         first suggestion; none of them becomes a trial of this one. They must have optimised this
         sweep's metric in the same direction; their space may be another (`nbtune.space.recast`
         says what becomes of it). Results are told as they are, even if the data has changed.
-        Searchers that learn nothing, and `Chain`, make no use of them.
+        Searchers that learn nothing, `Chain` and `Reinforce` make no use of them.
     callbacks : sequence of callable or Every
         Called with each event (`TrialStarted`, `TrialReported`, `TrialEnded`, `SweepEnded`) in a
         thread of their own; ``Every(60, function)`` calls a function with the sweep now and then.
