@@ -7,6 +7,7 @@ import pytest
 
 import nbtune
 from nbtune import Choice, Int, NbtuneWarning, Real, SpecError, Sweep, SweepError, report
+from nbtune.catalog import delete
 from nbtune.searchers import Bayes, Grid, Iterative, OptunaSearcher, Points, Random
 from nbtune.searchers.bayes import quasi_random
 from nbtune.workers import Inline, Simulated
@@ -88,7 +89,7 @@ def test_a_sweep_that_goes_on_needs_the_old_one_no_more(old, tmp_path):
     cold._definition = replace(cold._definition, searcher=Bayes())
     part.resume(trials=6).wait()
 
-    nbtune.catalog.delete("old")
+    delete("old")
     moved.resume(trials=6).wait()
     cold.resume(trials=6).wait()
 
