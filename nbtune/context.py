@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,7 +249,8 @@ def reporting(
         yield
     finally:
         reporter.over = True
-        _context.reset(token)
+        with suppress(ValueError):  # a loop may be left in another cell: its context is another
+            _context.reset(token)
         if whole_process:
             _of_process, _earlier = None, ()
 

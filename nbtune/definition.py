@@ -1,16 +1,17 @@
 """What a sweep is made of, checked: the part of it that is stored."""
 
 import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 from nbtune.engine import Budget
 from nbtune.exceptions import SpecError
 from nbtune.schedulers import Scheduler
 from nbtune.searchers import Searcher, searcher_for
-from nbtune.space import Space
+from nbtune.space import Edit, Space, Timeline
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal
+from nbtune.warm import Earlier
 from nbtune.workers import Local, Workers
 from nbtune.workers.dask.cluster import is_cluster
 
@@ -22,6 +23,7 @@ class Definition:
     """What rebuilds a sweep in another process, the objective's payload apart.
 
     Searcher, scheduler and workers are kept as given, before any use: each start works on copies.
+    ``space`` is that of the first trial; the store keeps what it became since apart, in ``edits``.
     """
 
     space: Space
@@ -37,18 +39,38 @@ class Definition:
     objective_name: str
     source: str
     deterministic: bool = False
+    earlier: tuple[Earlier, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     def __setstate__(self, state: list[Any]) -> None:
-        object.__setattr__(self, "deterministic", False)  # what older sweeps do not have
+        for item in fields(self):  # what came later than a stored sweep has its default
+            if item.default is not MISSING:
+                object.__setattr__(self, item.name, item.default)
         for item, value in zip(fields(self), state, strict=False):
             # Sweeps that were stored before there could be several goals have one in this place.
             object.__setattr__(self, item.name, (value,) if isinstance(value, Goal) else value)
 
     @property
+    def timeline(self) -> Timeline:
+        """The spaces that the sweep has had."""
+        return Timeline(self.space, self.edits)
+
+    @property
     def plan(self) -> str:
         """One quiet line: who searches, who schedules, where it runs."""
         names = f"{type(self.searcher).__name__} + {type(self.scheduler).__name__}"
-        return f"{names} · {self.workers.describe()}"
+        return " · ".join([names, self.workers.describe(), *self._warmth()])
+
+    def _warmth(self) -> list[str]:
+        """Return what the searcher knows of earlier sweeps."""
+        if not self.searcher.takes_hints:
+            return []
+        now = self.timeline.now
+        return [f"starts from {earlier.told(now)}" for earlier in self.earlier]
+
+    def within_store(self) -> "Definition":
+        """Return the part that is stored as the definition."""
+        return replace(self, edits=())
 
     def within(self, *, trials: int | None, time_limit: float | None) -> "Definition":
         """Return the definition with these budgets, None for those that stay."""
@@ -77,14 +99,23 @@ class Definition:
             return None
         return 2 * slots - 1 if slots > 1 else 0
 
-    def setup_parts(self) -> tuple[Searcher, Scheduler]:
-        """Return copies of searcher and scheduler, set up and ready to use."""
-        searcher, scheduler = copy.deepcopy((self.searcher, self.scheduler))
-        searcher = searcher_for(self.goals, searcher)
+    def setup_searcher(self) -> Searcher:
+        """Return a copy of the searcher, set up in the space as it is, and told earlier results."""
+        searcher = searcher_for(self.goals, copy.deepcopy(self.searcher))
         searcher.set_goals(self.goals)
-        searcher.setup(self.space, seed=self.seed)
+        now = self.timeline.now
+        searcher.setup(now, seed=self.seed)
+        if searcher.takes_hints:
+            for earlier in self.earlier:
+                for hint in earlier.within(now):
+                    searcher.hint(hint.params, hint.scores, step=hint.step)
+        return searcher
+
+    def setup_scheduler(self) -> Scheduler:
+        """Return a copy of the scheduler, set up and ready to use."""
+        scheduler = copy.deepcopy(self.scheduler)
         scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
-        return searcher, scheduler
+        return scheduler
 
     def setup_rules(self) -> tuple[StopRule, ...]:
         """Return copies of the rules that end the sweep, set up and ready to use."""
@@ -95,7 +126,8 @@ class Definition:
 
     def check(self) -> None:
         """Let the parts refuse now what they would refuse at the start; ask for a budget."""
-        searcher, _ = self.setup_parts()
+        searcher = self.setup_searcher()
+        self.setup_scheduler()
         self.setup_rules()
         self._check_deterministic()
         if not self.budget.bounded and not searcher.finite:

@@ -12,7 +12,7 @@ from nbtune.engine import Engine
 from nbtune.shipment import Shipment
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Trial
-from nbtune.workers.base import Job
+from nbtune.workers.base import Job, Workers
 
 __all__ = ["create_row", "engine_of", "store_definition"]
 
@@ -26,7 +26,7 @@ def create_row(store: Store, name: str, definition: Definition, shipment: Shipme
         plan=definition.plan,
         source=definition.source,
         seed=definition.seed,
-        definition=cloudpickle.dumps(definition),
+        definition=cloudpickle.dumps(definition.within_store()),
     )
     threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
     try:
@@ -43,7 +43,7 @@ def store_definition(store: Store, row: SweepRow, definition: Definition) -> Non
         row.id,
         plan=definition.plan,
         source=definition.source,
-        definition=cloudpickle.dumps(definition),
+        definition=cloudpickle.dumps(definition.within_store()),
     )
 
 
@@ -54,11 +54,16 @@ def engine_of(
     shipment: Shipment,
     *,
     history: Sequence[tuple[Trial, str]],
+    workers: Workers | None = None,
 ) -> Engine:
-    """Return an engine for a stored sweep, not yet begun; `history` is that of its trials."""
+    """Return an engine for a stored sweep, not yet begun.
+
+    `history` is that of its trials; `workers` run them in place of those of the definition.
+    """
+    if workers is not None:
+        row = replace(row, plan=replace(definition, workers=workers).plan)
     if remark := shipment.cargo.remark:
         row = replace(row, plan=f"{row.plan} · {remark}")
-    searcher, scheduler = definition.setup_parts()
     return Engine(
         store=store,
         row=row,
@@ -73,11 +78,12 @@ def engine_of(
         ),
         space=definition.space,
         goals=definition.goals,
-        searcher=searcher,
-        scheduler=scheduler,
-        workers=copy.deepcopy(definition.workers),
+        searcher=definition.setup_searcher(),
+        scheduler=definition.setup_scheduler(),
+        workers=workers or copy.deepcopy(definition.workers),
         budget=definition.budget,
         stop_rules=definition.setup_rules(),
         history=history,
+        edits=definition.edits,
         window=definition.window,
     )

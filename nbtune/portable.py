@@ -13,7 +13,7 @@ from typing import Any
 
 from nbtune.exceptions import SpecError
 from nbtune.objective import Payload
-from nbtune.store import Batch, Store, SweepRow, TrialRow
+from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 __all__ = ["check_state", "restore", "state_of"]
@@ -55,6 +55,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
         "definition": row.definition,
         "objective": _whole(payload),
         "trials": trials,
+        "edits": [asdict(edit) for edit in store.edits(row.id)],
         "checkpoints": _checkpoints(store.folder(row.name), unended),
     }
 
@@ -108,6 +109,7 @@ def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
     for place, content in state["checkpoints"].items():
         _write(folder / place, content)
     batch = Batch(
+        edits=[EditRow(**edit) for edit in state.get("edits", [])],
         trials=[_trial_row(each) for each in state["trials"]],
         reports=[
             (each["number"], Report(step, metrics, time))

@@ -257,7 +257,8 @@ class Results(ABC):
     @property
     def trials(self) -> "pd.DataFrame":
         """One row a trial; see `nbtune.results.trials_frame` for the columns."""
-        return trials_frame(self.snapshot().trials, self.space)
+        snapshot = self.snapshot()
+        return trials_frame(snapshot.trials, snapshot.space)
 
     @property
     def reports(self) -> "pd.DataFrame":

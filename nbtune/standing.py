@@ -26,7 +26,7 @@ class Standing:
     def after(self, trials: tuple[Trial, ...], definition: Definition) -> Scheduler:
         """Return the scheduler as it stands after these trials."""
         if self._told is None or self._told[0] != trials:
-            _, scheduler = definition.setup_parts()
+            scheduler = definition.setup_scheduler()
             started = [trial for trial in trials if trial.started is not None]
             runs = [Run.from_trial(trial, "") for trial in started]
             replay_history(scheduler, runs, definition.goals[0])

@@ -22,7 +22,7 @@ from nbtune.exceptions import StoreError, SweepError, nearest
 from nbtune.objective.payload import Payload
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
-__all__ = ["Batch", "Lock", "Store", "SweepRow", "TrialRow", "default_path"]
+__all__ = ["Batch", "EditRow", "Lock", "Store", "SweepRow", "TrialRow", "default_path"]
 
 # Each entry brings the schema from its index to the next version (PRAGMA user_version).
 MIGRATIONS = (
@@ -77,6 +77,16 @@ MIGRATIONS = (
     """
     ALTER TABLE trials ADD COLUMN why TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE edits (
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        time REAL NOT NULL,
+        trial INTEGER NOT NULL,  -- the first of the space that the edit made
+        spaces BLOB NOT NULL,  -- all spaces so far, pickled by the owner
+        PRIMARY KEY (sweep, number)
+    ) WITHOUT ROWID;
+    """,
 )
 
 
@@ -113,12 +123,26 @@ class TrialRow:
     origin: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditRow:
+    """A change of a sweep's space: edit `number` holds from trial `trial` on.
+
+    ``spaces`` holds all spaces so far, that of the edit last, pickled by the sweep's owner.
+    """
+
+    number: int
+    time: float
+    trial: int
+    spaces: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes, in this order."""
 
     restarted: list[int] = field(default_factory=list)
     """Numbers of trials that run again from the start: their old reports go."""
+    edits: list[EditRow] = field(default_factory=list)
     trials: list[TrialRow] = field(default_factory=list)
     reports: list[tuple[int, Report]] = field(default_factory=list)
     status: str = ""
@@ -345,6 +369,15 @@ class Store:
             found.append((trial, json.loads(params), origin))
         return found
 
+    def edits(self, sweep: int) -> list[EditRow]:
+        """Return the changes of a sweep's space, in order."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT number, time, trial, spaces FROM edits WHERE sweep = ? ORDER BY number",
+                (sweep,),
+            ).fetchall()
+        return [EditRow(number=n, time=t, trial=trial, spaces=s) for n, t, trial, s in rows]
+
     @staticmethod
     def _curves(connection: sqlite3.Connection, sweep: int) -> dict[int, list[Report]]:
         names = dict(connection.execute("SELECT id, name FROM metrics"))
@@ -403,6 +436,11 @@ class Store:
                 (plan, source, definition, sweep),
             )
 
+    def add_edit(self, sweep: int, edit: EditRow) -> None:
+        """Enter a change of the space of a sweep that does not run."""
+        with closing(self.connect()) as connection:
+            connection.execute(_ADD_EDIT, (sweep, edit.number, edit.time, edit.trial, edit.spaces))
+
     def delete(self, name: str, *, data: bool = True) -> None:
         """Remove a sweep, its trials, its reports and its folder, and the data it alone uses.
 
@@ -458,6 +496,9 @@ class Store:
                 [(sweep, number) for number in batch.restarted],
             )
             connection.executemany(
+                _ADD_EDIT, [(sweep, e.number, e.time, e.trial, e.spaces) for e in batch.edits]
+            )
+            connection.executemany(
                 "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_trial_values(sweep, row) for row in batch.trials],
             )
@@ -473,6 +514,7 @@ class Store:
             )
 
 
+_ADD_EDIT = "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)"
 _SWEEPS = (
     "SELECT id, name, status, reason, goals, step_name, plan, source, seed, created, elapsed, "
     "failure, definition FROM sweeps"

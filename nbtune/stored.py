@@ -1,22 +1,51 @@
 """A sweep that does not run here, read from the store."""
 
+import pickle
 from dataclasses import replace
 
 from nbtune.definition import Definition
 from nbtune.engine import Snapshot, SweepStatus
+from nbtune.exceptions import StoreError
 from nbtune.pareto import front
+from nbtune.space import Edit
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Trial
 
-__all__ = ["stored_history", "stored_snapshot", "stored_status"]
+__all__ = ["stored_definition", "stored_history", "stored_snapshot", "stored_status"]
 
 
 def stored_history(store: Store, row: SweepRow, definition: Definition) -> list[tuple[Trial, str]]:
     """Return each stored trial with its origin, by number."""
+    timeline = definition.timeline
     return [
-        (replace(trial, params=definition.space.from_json(params)), origin)
+        (replace(trial, params=timeline.at(trial.number).from_json(params)), origin)
         for trial, params, origin in store.trials(row)
     ]
+
+
+def stored_definition(store: Store, row: SweepRow) -> Definition:
+    """Return what rebuilds a stored sweep, with the edits of its space.
+
+    Raises
+    ------
+    StoreError
+        When it needs code that is not there.
+    """
+    try:
+        definition: Definition = pickle.loads(row.definition)
+        edits = store.edits(row.id)
+        # The last one holds all spaces, so that an option is the same object in each of them.
+        first, *later = pickle.loads(edits[-1].spaces) if edits else (definition.space,)
+    except Exception as error:
+        raise StoreError(
+            f"sweep {row.name!r} was stored with code that cannot be loaded here: {error!r}. "
+            "Import or install what it used, then load it again."
+        ) from error
+    made = [
+        Edit(time=edit.time, trial=edit.trial, space=space)
+        for edit, space in zip(edits, later, strict=True)
+    ]
+    return replace(definition, space=first, edits=tuple(made))
 
 
 def stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
@@ -33,6 +62,7 @@ def stored_snapshot(
     """Return a sweep as it stands in the store; empty and pending when it is not there yet."""
     status, reason = SweepStatus.PENDING, ""
     trials: tuple[Trial, ...] = ()
+    plan = definition.plan if row is None else row.plan
     if row is not None:
         trials = tuple(trial for trial, _ in stored_history(store, row, definition))
         status, reason = stored_status(row, owned=store.owned(name))
@@ -42,14 +72,14 @@ def stored_snapshot(
         reason=reason,
         goals=definition.goals,
         step_name=definition.step,
-        space=definition.space,
+        space=definition.timeline.hull,
         trials=trials,
         front=tuple(front(trials, definition.goals)),
         elapsed=row.elapsed if row else 0.0,
         trial_limit=definition.budget.trials,
         time_limit=definition.budget.time_limit,
-        plan=definition.plan,
-        rungs=tuple(definition.setup_parts()[1].rungs()),
+        plan=" · ".join(filter(None, (plan, definition.timeline.remark))),
+        rungs=tuple(definition.setup_scheduler().rungs()),
         failure=row.failure if row else None,
         version=0,
     )

@@ -2,11 +2,10 @@
 
 import asyncio
 import copy
-import pickle
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,9 @@ from nbtune.definition import (
     seed_of,
     workers_of,
 )
+from nbtune.editing import edited, edited_space, edits_frame, store_edit, whole_space
 from nbtune.engine import Engine, Snapshot
-from nbtune.exceptions import SpaceError, StoreError, SweepError
+from nbtune.exceptions import SpaceError, SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
 from nbtune.notebook import cell_title, notebook_names
@@ -40,10 +40,12 @@ from nbtune.space import Space
 from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
-from nbtune.stored import stored_history, stored_snapshot
+from nbtune.stored import stored_definition, stored_history, stored_snapshot
 from nbtune.trial import Goal, Params, Trial
 from nbtune.waiting import WAIT_TICK_SECONDS, WaitInterrupted, raise_failure, wait_for
+from nbtune.warm import all_earlier, warn_of_strangers
 from nbtune.workers import Workers
+from nbtune.workers.byhand import ByHand, LoopTrial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +65,7 @@ class Sweep(Results):
     ----------
     objective : callable, Command or Objective
         What is tuned: a function whose annotations that are domains declare the space, or a
-        command line.
+        command line; None where `iterate` runs the trials.
     space : Space or dict, optional
         Domains by parameter name, added to the annotations; a command's whole space.
     maximize, minimize : str or list of str
@@ -115,6 +117,12 @@ class Sweep(Results):
         The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
     replace : bool, default False
         Delete a stored sweep of this name first.
+    warm_start : Sweep, str, or sequence of these, optional
+        Earlier sweeps, or their names in the store, whose results inform the searcher before its
+        first suggestion; none of them becomes a trial of this one. They must have optimised this
+        sweep's metric in the same direction; their space may be another (`nbtune.space.recast`
+        says what becomes of it). Results are told as they are, even if the data has changed.
+        Searchers that learn nothing, `Chain` and `Reinforce` make no use of them.
     callbacks : sequence of callable or Every
         Called with each event (`TrialStarted`, `TrialReported`, `TrialEnded`, `SweepEnded`) in a
         thread of their own; ``Every(60, function)`` calls a function with the sweep now and then.
@@ -127,7 +135,7 @@ class Sweep(Results):
 
     def __init__(
         self,
-        objective: Callable[..., Any] | Command | Objective,
+        objective: Callable[..., Any] | Command | Objective | None,
         space: Space | Mapping[str, Any] | None = None,
         *,
         maximize: str | Sequence[str] | None = None,
@@ -152,13 +160,15 @@ class Sweep(Results):
         deterministic: bool = False,
         store: Path | str | None = None,
         replace: bool = False,
+        warm_start: "Sweep | str | Sequence[Sweep | str] | None" = None,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
         objective = as_objective(objective, space, title=cell_title)
         self._store = Store(store)
+        goals = goals_of(maximize, minimize)
         self._definition = Definition(
             space=objective.space,
-            goals=goals_of(maximize, minimize),
+            goals=goals,
             searcher=build_searcher(searcher),
             scheduler=build_scheduler(scheduler),
             workers=workers_of(workers, cpus=cpus, gpus=gpus, memory=memory),
@@ -178,8 +188,10 @@ class Sweep(Results):
             objective_name=objective.name,
             source=objective.source,
             deterministic=deterministic,
+            earlier=all_earlier(warm_start, goals, self._named),
         )
         self._definition.check()
+        warn_of_strangers(self._definition.earlier, self.space)
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
         self._shipment = Shipment(self._store, self._name, objective.call)
         self._replace = replace
@@ -189,6 +201,9 @@ class Sweep(Results):
         self._init_runtime()
         for callback in callbacks:
             self.subscribe(callback)
+
+    def _named(self, name: str) -> "Sweep":
+        return running_here(self._store, name) or Sweep.stored(self._store, self._store.sweep(name))
 
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
@@ -203,13 +218,7 @@ class Sweep(Results):
     def stored(cls, store: Store, row: SweepRow) -> "Sweep":
         """Return the sweep that stands in a store; `nbtune.load` finds it by name."""
         sweep = cls.__new__(cls)
-        try:
-            sweep._definition = pickle.loads(row.definition)
-        except Exception as error:
-            raise StoreError(
-                f"sweep {row.name!r} was stored with code that cannot be loaded here: {error!r}. "
-                "Import or install what it used, then load it again."
-            ) from error
+        sweep._definition = stored_definition(store, row)
         sweep._store, sweep._row, sweep._name = store, row, row.name
         sweep._shipment = Shipment(store, row.name)
         sweep._queued, sweep._callbacks = [], []
@@ -232,26 +241,34 @@ class Sweep(Results):
             When the store cannot be written.
         """
         with self._guard:
-            if self._row is not None:
-                raise SweepError(
-                    f"sweep {self._name!r} was started already and is {self.status}. "
-                    "Use .resume() to go on."
-                )
-            if self._replace and self._store.find(self._name) is not None:
-                self._store.delete(self._name, data=False)  # the new one may use the same
-            self._row = create_row(self._store, self._name, self._definition, self._shipment)
-            if self._replace:
-                self._store.clear_data()
-            self._launch(history=[])
+            self._start()
         return self
 
-    def _launch(self, history: list[tuple[Trial, str]]) -> None:
+    def _start(self, workers: Workers | None = None) -> None:
+        if self._row is not None:
+            raise SweepError(
+                f"sweep {self._name!r} was started already and is {self.status}. "
+                "Use .resume() to go on."
+            )
+        if self._replace and self._store.find(self._name) is not None:
+            self._store.delete(self._name, data=False)  # the new one may use the same
+        self._row = create_row(self._store, self._name, self._definition, self._shipment)
+        if self._replace:
+            self._store.clear_data()
+        self._launch(history=[], workers=workers)
+
+    def _launch(self, history: list[tuple[Trial, str]], workers: Workers | None) -> None:
         if self._row is None:
             raise SweepError(f"sweep {self._name!r} has not been stored")
         lock = Lock(self.path / "lock")
         try:
             engine = engine_of(
-                self._store, self._row, self._definition, self._shipment, history=history
+                self._store,
+                self._row,
+                self._definition,
+                self._shipment,
+                history=history,
+                workers=workers,
             )
         except BaseException:
             lock.close()
@@ -369,9 +386,51 @@ class Sweep(Results):
             lock.close()
             self._shipment.forget()
             self._redefine(objective, trials=trials, time_limit=time_limit)
-            self._row = self._store.sweep(self._name)
-            self._launch(history=stored_history(self._store, self._row, self._definition))
+            self._go_on()
         return self
+
+    def _go_on(self, workers: Workers | None = None) -> None:
+        row = self._refresh()
+        self._launch(stored_history(self._store, row, self._definition), workers)
+
+    def iterate(self) -> Iterator[LoopTrial]:
+        """Yield each trial for the caller to run here, in the body of a loop.
+
+        As in ``for trial in sweep.iterate(): trial.report(loss=f(**trial.params))``. The searcher,
+        the scheduler, the budget and the store are the sweep's own; its workers and its objective
+        are not used, so that ``Sweep(None, space, ...)`` is enough. A trial is over when the loop
+        asks for the next one. Leaving the loop stops the sweep and the trial in hand; iterating
+        again goes on. Nothing begins before the first trial is asked for.
+
+        Yields
+        ------
+        LoopTrial
+            With ``number``, ``params``, ``dir`` and ``seed``; ``report(...)``, which returns
+            whether the trial should go on; ``fail(error)``.
+
+        Raises
+        ------
+        SweepError, TrialError
+            When the sweep runs already, or, at the end of the loop, when it has failed.
+        """
+        hand = ByHand()
+        with self._guard:
+            if self.running_here:
+                raise SweepError(f"sweep {self._name!r} is running: stop it before iterating")
+            if self._row is None:
+                self._start(hand)
+            else:
+                self._shipment.forget()
+                self._go_on(hand)
+        engine, trials = self._live("iterate"), hand.trials()
+        try:
+            for trial in trials:  # noqa: UP028 - the sweep is to stop before the trial does
+                yield trial
+        finally:
+            engine.stop("its loop was left")  # falls on deaf ears where it is over
+            trials.close()
+            engine.done.wait()
+        raise_failure(self.snapshot())
 
     def _redefine(
         self,
@@ -382,12 +441,14 @@ class Sweep(Results):
     ) -> None:
         definition = self._definition.within(trials=trials, time_limit=time_limit)
         if objective is not None:
-            space = definition.space if isinstance(objective, Command) else None
+            space = self.space if isinstance(objective, Command) else None
             objective = as_objective(objective, space, title=cell_title)
-            if repr(objective.space) != repr(definition.space):
+            known = [repr(definition.space), repr(self.space)]  # as declared first, as it is
+            if repr(objective.space) not in known:
                 raise SpaceError(
-                    f"sweep {self._name!r} searches {definition.space!r}, the new code declares "
-                    f"{objective.space!r}. Keep the space, or start a sweep under another name."
+                    f"sweep {self._name!r} searches {self.space!r}, the new code declares "
+                    f"{objective.space!r}. Keep the space and change it by .edit(name=...), or "
+                    "start a sweep under another name."
                 )
             self._shipment.write(objective.call)
             self._store.clear_data()
@@ -398,12 +459,67 @@ class Sweep(Results):
 
     def enqueue(self, params: Params) -> None:
         """Try these params before the next suggestion; those left out take their defaults."""
-        space = self._definition.space
+        space = self.space
         checked = space.validate({**space.defaults, **params})
         if self.running_here:
             self._live("enqueue").enqueue(checked)
         else:
             self._queued.append(checked)
+
+    def edit(self, /, **changes: Any) -> "Sweep":
+        """Search other values of some params from now on: wider, narrower, or a fixed one.
+
+        As in ``sweep.edit(lr=Real(1e-5, 1, log=True), width=64)``. Trials so far stay as they are,
+        those that run or wait go on; the searcher is set up anew and told of all that it can use
+        (`nbtune.space.recast`), suggestions that are not yet trials are dropped. A sweep that does
+        not run goes on in the new space when it is resumed.
+
+        Parameters
+        ----------
+        **changes
+            A domain by the name of its param, or a plain value that fixes it. A domain without a
+            written default keeps the old one where that is inside. A name that is new must be a
+            parameter of the function that is tuned.
+
+        Raises
+        ------
+        SpaceError, ObjectiveError
+            When a name is no param of the objective, or the searcher cannot walk the space.
+        SweepError
+            When another process is running the sweep, or its searcher keeps to its space.
+        """
+        with self._guard:
+            self._go_on_in(edited_space(self.space, changes, lambda: self._shipment.call))
+        return self
+
+    def _go_on_in(self, space: Space) -> None:
+        if space == self.space:
+            return
+        if self._row is None:
+            definition = replace(self._definition, space=space)
+            definition.check()
+            for params in self._queued:
+                space.validate(params)
+            self._definition = definition
+            return
+        if self.running_here:
+            engine = self._live("edit")
+            searcher = edited(self._definition, space, trial=0).setup_searcher()
+            if engine.edit(space, searcher):
+                self._definition = replace(self._definition, edits=engine.edits)
+                return
+        self._definition = store_edit(self._store, self._refresh(), self._definition, space)
+        self._stored = None
+
+    @property
+    def edits(self) -> "pd.DataFrame":
+        """The changes of the space since the first trial, one row a param that changed.
+
+        Columns: ``time`` (UTC), ``trial`` (the first one after the change), ``param``, ``before``,
+        ``after``.
+        """
+        self.snapshot()  # another process may be running it
+        return edits_frame(self._definition.timeline)
 
     def subscribe(self, callback: Callable[[Any], None] | Every) -> None:
         """Call `callback` with each event from now on, in a thread of its own."""
@@ -437,8 +553,16 @@ class Sweep(Results):
 
     @property
     def space(self) -> Space:
-        """What is searched."""
-        return self._definition.space
+        """What is searched; what is assigned here is searched from now on, as `edit` says.
+
+        A param that is left out is fixed at its default.
+        """
+        return self._definition.timeline.now
+
+    @space.setter
+    def space(self, space: Space | Mapping[str, Any]) -> None:
+        with self._guard:
+            self._go_on_in(whole_space(self.space, space, lambda: self._shipment.call))
 
     @property
     def path(self) -> Path:
@@ -470,8 +594,15 @@ class Sweep(Results):
 
     def _read(self) -> Snapshot:
         if self._row is not None:
-            self._row = self._store.sweep(self._name)
+            self._refresh()
         return stored_snapshot(self._store, self._name, self._row, self._definition)
+
+    def _refresh(self) -> SweepRow:
+        """Read what another process may have written since; return the sweep's row."""
+        self._row = row = self._store.sweep(self._name)
+        if len(self._store.edits(row.id)) != len(self._definition.edits):
+            self._definition = stored_definition(self._store, row)
+        return row
 
     # --- elsewhere
 
@@ -578,8 +709,9 @@ class Sweep(Results):
 
     def _chosen(self, params: Params | None) -> Params:
         """Return these params, checked and completed, or those of the one best trial."""
+        known = self.snapshot().space  # a trial may be of a space that was edited since
         chosen = self._best().params if params is None else {**self.space.defaults, **params}
-        return self.space.validate(chosen)
+        return known.validate(chosen)
 
     def apply(
         self, namespace: dict[str, Any] | None = None, *, params: Params | None = None

@@ -166,3 +166,18 @@ def test_a_sweep_with_bayes_leaves_no_process(tmp_path):
 
     assert sweep.best_value < 0.01
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def test_a_hint_counts_there_as_here(distant):
+    def asked(mind):
+        for number in range(3):
+            params = {"x": number / 4, "kind": "a"}
+            mind.begin(number, params, None)
+            mind.observe(number, params, (float(number),), 1, True)
+        mind.hint(3, {"x": 0.875, "kind": MARKER}, (9.0,), 1)
+        return mind.suggest(4)
+
+    here = Bayes(n_initial=4)
+    here.setup(SPACE, seed=0)
+
+    assert asked(distant(Bayes(n_initial=4))) == asked(Mind(here))

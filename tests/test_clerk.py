@@ -6,7 +6,7 @@ import pytest
 
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ledger import Run
-from nbtune.space import Real, Space
+from nbtune.space import Real, Space, Timeline
 from nbtune.store import Store
 from nbtune.trial import Goal, Report
 
@@ -31,7 +31,7 @@ def row(store):
 
 @pytest.fixture
 def clerk(store, row):
-    clerk = Clerk(store, row, Space({"x": Real(0, 1)}), store.folder("digits"))
+    clerk = Clerk(store, row, Timeline(Space({"x": Real(0, 1)})), store.folder("digits"))
     clerk.open()
     yield clerk
     clerk.close()

@@ -123,7 +123,7 @@ def test_a_resumed_sweep_decides_as_one_that_was_not_interrupted(name, tmp_path)
 def told_again(done):
     """Return a fresh scheduler that was told the history of a sweep."""
     runs = [Run.from_trial(trial, "") for trial in done.snapshot().trials]
-    _, scheduler = done._definition.setup_parts()
+    scheduler = done._definition.setup_scheduler()
     replay(scheduler, runs, done.goal)
     return scheduler
 

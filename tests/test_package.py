@@ -74,6 +74,18 @@ def test_the_code_in_the_readme_runs_in_a_notebook(tmp_path):
     assert 0.9 < score <= 1
 
 
+def test_the_code_about_going_on_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path))
+    text = (ROOT / "docs" / "going-on.md").read_text(encoding="utf-8")
+    names: dict = {}
+
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        exec(block, names)
+
+    assert len(names["tuesday"].trials) == 14
+    assert names["byhand"].status == "completed"
+
+
 def test_what_the_readme_asks_to_make_can_be_made():
     targets = re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
 

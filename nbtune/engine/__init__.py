@@ -1,5 +1,6 @@
 """The engine: one thread that owns a sweep's state, and the frozen views that it hands out."""
 
+from nbtune.engine.clerk import edit_row
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Budget, Run, Spending
@@ -17,5 +18,6 @@ __all__ = [
     "TrialEnded",
     "TrialReported",
     "TrialStarted",
+    "edit_row",
     "replay",
 ]

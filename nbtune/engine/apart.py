@@ -84,6 +84,10 @@ class DistantMind:
         """Learn a result."""
         self._tell("observe", number, params, scores, step, ended)
 
+    def hint(self, number: int, params: Params, scores: Scores, step: int) -> None:
+        """Learn the result of a trial that the present space holds only roughly."""
+        self._tell("hint", number, params, scores, step)
+
     def suggest(self, index: int) -> Thought:
         """Return the suggestion of that index.
 

@@ -6,17 +6,27 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import cloudpickle
+
 from nbtune.engine.ledger import Run
-from nbtune.space import Space
-from nbtune.store import Batch, Store, SweepRow, TrialRow
+from nbtune.space import Timeline
+from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Report, Trial
 
-__all__ = ["Clerk"]
+__all__ = ["Clerk", "edit_row"]
 
 logger = logging.getLogger("nbtune")
 
 BATCH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
+
+
+def edit_row(timeline: Timeline) -> EditRow:
+    """Return the last edit as it is stored."""
+    edit = timeline.edits[-1]
+    spaces = cloudpickle.dumps(timeline.spaces)
+    number = len(timeline.edits) - 1
+    return EditRow(number=number, time=edit.time, trial=edit.trial, spaces=spaces)
 
 
 class Clerk:
@@ -25,10 +35,10 @@ class Clerk:
     What cannot be written (a full disk) stays in memory and is tried again each second.
     """
 
-    def __init__(self, store: Store, row: SweepRow, space: Space, folder: Path) -> None:
+    def __init__(self, store: Store, row: SweepRow, timeline: Timeline, folder: Path) -> None:
         self._store = store
         self._row = row
-        self._space = space
+        self._timeline = timeline
         self._folder = folder
         self._batch = Batch()
         self._dirty: dict[int, Run] = {}
@@ -62,6 +72,12 @@ class Clerk:
         self._batch.restarted.append(run.number)
         self.mark(run)
 
+    def edit(self, timeline: Timeline) -> None:
+        """Note that the space has changed."""
+        self._timeline = timeline
+        self._batch.edits.append(edit_row(timeline))
+        self.mark()
+
     def report(self, run: Run, reports: Iterable[Report]) -> None:
         """Note new reports of a trial that has been marked: what else is stored of it stays."""
         self._batch.reports.extend((run.number, report) for report in reports)
@@ -94,7 +110,7 @@ class Clerk:
         batch.trials = [
             TrialRow(
                 trial=run.snapshot(self._folder),
-                params=self._space.to_json(run.params),
+                params=self._timeline.at(run.number).to_json(run.params),
                 origin=run.origin,
             )
             for run in self._dirty.values()

@@ -26,6 +26,7 @@ from nbtune.engine.history import Learnt, recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
+from nbtune.engine.telling import Teller
 from nbtune.engine.thinker import Suggested, Thinker
 from nbtune.engine.turns import Turns
 from nbtune.engine.verdict import (
@@ -40,7 +41,7 @@ from nbtune.engine.verdict import (
 from nbtune.engine.watch import Watch
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
-from nbtune.space import Space
+from nbtune.space import Edit, Space, Timeline
 from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial, noted
@@ -52,6 +53,7 @@ logger = logging.getLogger("nbtune")
 
 HEARTBEAT_SECONDS = 1.0
 FLOOD = 256
+_EDIT_TICK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Engine:
     history : sequence of (Trial, origin)
         Trials from earlier processes, by number. Those that had not ended run again, and those
         that ended only because a person stopped the sweep.
+    edits : sequence of Edit
+        What became of `space` since the first trial; `searcher` is set up in the last one.
     window : int >= 0, optional
         How far the searcher may lag behind, as `Turns` takes it; None: it is told as things happen.
     """
@@ -93,22 +97,20 @@ class Engine:
         budget: Budget,
         stop_rules: Sequence[StopRule] = (),
         history: Sequence[tuple[Trial, str]] = (),
+        edits: Sequence[Edit] = (),
         window: int | None = None,
     ) -> None:
         self._row = row
         self._job = job
-        self._space = space
+        self._timeline = Timeline(space, edits)
         self._scheduler = scheduler
         self._workers = workers
         self._ledger = Ledger(goals, budget)
-        self._clerk = Clerk(store, row, space, job.folder)
+        self._clerk = Clerk(store, row, self._timeline, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
-        self._thinker = Thinker(
-            searcher, self._inbox.put, inline=self._inbox.virtual or searcher.quick
-        )
-        self._supply = Supply(self._thinker, searcher.prefetch)
         self._turns = Turns(window)
+        self._set_up_search(searcher)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
         self._ending = Ending(self._ledger, self._watch, workers)
 
@@ -122,6 +124,7 @@ class Engine:
         self._waiting: deque[Run] = deque()  # entered, not started
 
         self._version = 0
+        self._thread: threading.Thread | None = None
         self._at_end: Callable[[], None] = lambda: None
         self._done = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -129,19 +132,20 @@ class Engine:
             SlotGone: self._on_slot_gone,
             Reported: self._on_reported,
             Ended: self._on_ended,
-            Suggested: self._on_suggested,
             _Command: lambda command: command.act(),
         }
         self._take_up(history, stop_rules)
         if not history and searcher.starts_with_defaults:
-            self._enter(space.defaults, "default", why="default")
+            self._enter(self._timeline.now.defaults, "default", why="default")
         self._publish()
 
     # --- from other threads
 
     def start(self) -> None:
         """Run in a thread of its own."""
-        threading.Thread(target=self._run, name=f"nbtune-{self._row.name}", daemon=True).start()
+        name = f"nbtune-{self._row.name}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     @property
     def done(self) -> threading.Event:
@@ -180,6 +184,33 @@ class Engine:
     def enqueue(self, params: Params) -> None:
         """Try `params`, already validated, before the next suggestion."""
         self._inbox.put(_Command(lambda: self._enter(params, "enqueued", why="enqueued by you")))
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What became of the space since the first trial."""
+        return self._timeline.edits
+
+    def edit(self, space: Space, searcher: Searcher) -> bool:
+        """Go on in another space, with a searcher that is set up in it and told nothing yet.
+
+        Returns
+        -------
+        bool
+            Whether it took effect: False when the sweep was over before.
+        """
+        if threading.current_thread() is self._thread:  # a trial on a virtual clock asks for it
+            self._edit(space, searcher)
+            return True
+        taken = threading.Event()
+
+        def act() -> None:
+            self._edit(space, searcher)
+            taken.set()
+
+        self._inbox.put(_Command(act))
+        while not (taken.wait(_EDIT_TICK_SECONDS) or self._done.is_set()):
+            pass
+        return taken.is_set()
 
     # --- the loop
 
@@ -277,7 +308,7 @@ class Engine:
             take_up_paused(run)
             self._ledger.adopt(run)
             self._clerk.adopt(run)
-            self._thinker.begin(run.number, run.params)
+            self._teller.begin(run)
             over.append(run)
         self._learn_again(learnt)
         recall(rules, over, self._watch.elapsed, self._job.folder)
@@ -339,7 +370,7 @@ class Engine:
     ) -> Run:
         run = self._ledger.add(params, origin, why)
         self._waiting.append(run)
-        self._thinker.begin(run.number, params, suggestion=suggestion)
+        self._teller.begin(run, suggestion=suggestion)
         self._clerk.mark(run)
         return run
 
@@ -415,7 +446,38 @@ class Engine:
         if self._announcer.heard:
             self._announcer.announce(TrialStarted(run.snapshot(self._job.folder)))
 
-    def _on_suggested(self, answer: Suggested) -> None:
+    def _set_up_search(self, searcher: Searcher) -> None:
+        """Make the searcher's side anew; what an earlier one still says is not heard."""
+
+        def post(answer: Suggested) -> None:
+            self._inbox.put(_Command(lambda: self._on_suggested(answer, thinker)))
+
+        inline = self._inbox.virtual or searcher.quick
+        thinker = Thinker(searcher, post, inline=inline)
+        self._thinker = thinker
+        self._supply = Supply(thinker, searcher.prefetch)
+        self._teller = Teller(thinker, self._timeline)
+
+    def _edit(self, space: Space, searcher: Searcher) -> None:
+        """Search another space from now on; suggestions that are not yet trials are dropped."""
+        runs = self._ledger.runs
+        edit = Edit(time=self._inbox.now(), trial=len(runs), space=space)
+        self._timeline = self._timeline.edited(edit)
+        self._clerk.edit(self._timeline)
+        self._thinker.close()
+        self._set_up_search(searcher)
+        for run in runs:
+            self._teller.begin(run)
+            if run.origin == "suggested":
+                self._supply.skip()
+        over = [run for run in runs if run.status.ended or run.status is Status.PAUSED]
+        for run in sorted(over, key=lambda run: run.ended or 0.0):
+            if run.number not in self._turns:  # else it is told in its turn
+                self._observe(run, ended=True)
+
+    def _on_suggested(self, answer: Suggested, thinker: Thinker) -> None:
+        if thinker is not self._thinker:
+            return  # the space has changed since
         if answer.failure is not None:
             self._fail(answer.failure)
         else:
@@ -549,7 +611,7 @@ class Engine:
             scores, step = self._ledger.scores_after(run, count), run.reports[count - 1].step
 
         def act() -> None:
-            self._thinker.observe(run.number, run.params, scores, step=step, ended=ended)
+            self._teller.observe(run, scores, step=step, ended=ended)
             if ended:
                 self._supply.result_came()
 
@@ -620,14 +682,14 @@ class Engine:
             reason=self._clerk.trouble or self._reason,
             goals=self._ledger.goals,
             step_name=self._job.step_name,
-            space=self._space,
+            space=self._timeline.hull,
             trials=self._clerk.trials(),
             front=tuple(run.snapshot(self._job.folder) for run in self._ledger.front),
             elapsed=elapsed,
             budgets=self._ledger.remaining(self._inbox.now(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,
             time_limit=self._ledger.budget.time_limit,
-            plan=self._row.plan,
+            plan=" · ".join(filter(None, (self._row.plan, self._timeline.remark))),
             rungs=tuple(self._scheduler.rungs()),
             failure=self._failure,
             version=self._version,

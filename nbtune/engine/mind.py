@@ -47,6 +47,11 @@ class Mind:
             self._pending.pop(number, None)
         self._searcher.learn(params, scores, step=step, ended=ended)
 
+    def hint(self, number: int, params: Params, scores: Scores, step: int) -> None:
+        """Learn the result of a trial that the present space holds only roughly."""
+        del number
+        self._searcher.hint(params, scores, step=step)
+
     def suggest(self, index: int) -> Thought:
         """Return the suggestion of that index."""
         count = len(self._pending)

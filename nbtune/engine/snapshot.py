@@ -39,7 +39,8 @@ _ENDED = frozenset(
 class Snapshot:
     """A sweep at one moment, immutable and cheap to take.
 
-    ``trials[i].number == i``. ``front`` holds the best trial, with several goals all those on the
+    ``trials[i].number == i``. ``space`` holds the params of all of them: where it was edited it is
+    the hull of all that it was. ``front`` holds the best trial, with several goals all those on the
     Pareto front, best in the first goal first; it is empty before any value. ``elapsed`` is seconds
     of running, over all resumes; ``budgets`` say how each limit on the sweep stands, none where it
     does not run. ``version`` grows with every change, so that a view can tell whether anything is

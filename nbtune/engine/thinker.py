@@ -81,6 +81,10 @@ class Thinker:
         """Tell a result."""
         self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
 
+    def hint(self, number: int, params: Params, scores: Scores, *, step: int) -> None:
+        """Tell the result of a trial that the present space holds only roughly."""
+        self._do(lambda: self._guard(self._mind.hint, number, params, scores, step))
+
     def ask(self, index: int) -> None:
         """Ask for the suggestion of that index; the answer is posted."""
 

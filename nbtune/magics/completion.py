@@ -103,7 +103,10 @@ def complete(text: str, cell: str, namespace: Mapping[str, Any]) -> tuple[str, l
 
 
 def _value(option: str, text: str, request: _Request) -> tuple[str, list[str]]:
-    """Return what can end the value of an option: of several metrics, the last."""
+    """Return what can end the value of an option: of several metrics or sweeps, the last."""
+    if option == "--warm-start":
+        *given, start = text.split(",")
+        return start, [name for name in _starting(start, _sweeps(request)) if name not in given]
     if option not in _GOALS:
         return text, _starting(text, _values(option, request))
     *given, start = text.split(",")

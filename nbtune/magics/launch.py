@@ -64,6 +64,7 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
     given["scheduler"] = _part(options.scheduler, schedulers.registry, namespace)
     given["workers"] = _workers(options.workers, namespace)
     given["stop_when"] = _rules(options.stop_when, namespace)
+    given["warm_start"] = _earlier(options.warm_start, namespace)
     given = {key: value for key, value in given.items() if value is not None}
     try:
         return Sweep(objective, name=options.name, **given).start()
@@ -110,6 +111,14 @@ def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
         return whole_number(1)(text)
     except ArgumentTypeError as error:
         raise UsageError(f"--workers: {error}") from None
+
+
+def _earlier(given: list[str] | None, namespace: Mapping[str, Any]) -> Any:
+    """Return the sweeps that the notebook has by these names, else the names: they are stored."""
+    if given is None:
+        return None
+    bound = [namespace.get(name) for name in given]
+    return [b if isinstance(b, Sweep) else name for b, name in zip(bound, given, strict=True)]
 
 
 def _names() -> dict[str, Any]:

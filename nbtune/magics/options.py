@@ -42,6 +42,7 @@ examples
   %%tune digits --minimize loss --trials 60 --scheduler Hyperband(max_t=27, reduction_factor=4)
   %%tune digits --maximize accuracy --trials 200 --stop-when accuracy>=0.98
   %%tune digits --maximize accuracy --trials 100 --resume
+  %%tune digits2 --maximize accuracy --trials 30 --warm-start digits
   %%tune digits --maximize accuracy --minimize latency,size --trials 100   (a Pareto front)
   %tune train --maximize accuracy --trials 20         (binds train_sweep; --name says otherwise)
   %tune mlp --command "python train.py --lr={{ lr }}" --maximize accuracy --trials 20 \\
@@ -101,6 +102,12 @@ def _add_run_options(parser: Parser) -> Parser:
     )
     search.add_argument(
         "--scheduler", metavar="NAME", help="fifo (default), hyperband, or Hyperband(max_t=27)."
+    )
+    search.add_argument(
+        "--warm-start",
+        metavar="NAME",
+        type=names,
+        help="Let earlier sweeps, by their names with commas, inform the searcher.",
     )
     search.add_argument(
         "--step", metavar="NAME", help='What report() counts; "epoch" unless told otherwise.'

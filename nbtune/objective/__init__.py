@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nbtune.objective.cell import from_cell
     from nbtune.objective.command import Command
     from nbtune.objective.declarations import declared
-    from nbtune.objective.function import from_function, tunable
+    from nbtune.objective.function import from_function, taken_by, tunable
     from nbtune.objective.given import as_objective
     from nbtune.objective.payload import Payload
     from nbtune.objective.payload import write as write_payload
@@ -24,6 +24,7 @@ __all__ = [
     "declared",
     "from_cell",
     "from_function",
+    "taken_by",
     "tunable",
     "write_payload",
 ]
@@ -36,6 +37,7 @@ _HOME = {
     "as_objective": ("given", "as_objective"),
     "from_cell": ("cell", "from_cell"),
     "from_function": ("function", "from_function"),
+    "taken_by": ("function", "taken_by"),
     "tunable": ("function", "tunable"),
     "write_payload": ("payload", "write"),
 }

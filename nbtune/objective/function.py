@@ -97,6 +97,23 @@ def from_function(
     )
 
 
+def taken_by(call: Any, added: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return `added` as further dimensions of a function's call, each with its own default.
+
+    None for other calls: a cell and a command have the params that they were declared with.
+
+    Raises
+    ------
+    ObjectiveError
+        When a name is not a parameter of the function.
+    """
+    if not isinstance(call, FunctionCall):
+        return None
+    signature = _signature(call.function)
+    _check_names(added, signature, call.name)
+    return _with_defaults(added, signature)
+
+
 def _name(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func

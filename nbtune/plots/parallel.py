@@ -208,7 +208,10 @@ def _position(domain: Domain, value: Any) -> float:
             return float(domain.index(value))
         except ValueError:
             return math.nan
-    place = float(value)
+    try:
+        place = float(value)
+    except (TypeError, ValueError):  # of an earlier space, which had something else here
+        return math.nan
     if _is_log(domain):
         return math.log10(place) if place > 0 else math.nan
     return place
@@ -216,7 +219,8 @@ def _position(domain: Domain, value: Any) -> float:
 
 def _positions(dim: Dimension, trials: Sequence[Trial], book: CurveBook) -> NDArray[np.float64]:
     """Return where each trial crosses the dimension's axis; params never change: asked once."""
-    known = book.positions.setdefault(dim.path, {})
+    # By the domain too: an edit of the space may change it.
+    known = book.positions.setdefault(f"{dim.path}: {dim.domain!r}", {})
     for trial in trials:
         if trial.number not in known:
             known[trial.number] = _position(dim.domain, _value_at(dim, trial.params))

@@ -42,6 +42,12 @@ class Searcher(ABC):
     Of a searcher that thinks ``apart`` it is read as `setup` left it.
     """
 
+    editable: bool = True
+    """Whether the sweep's space may change once it has started.
+
+    The searcher is then set up anew in the new space and told the trials so far.
+    """
+
     why: str = ""
     """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
 
@@ -124,6 +130,28 @@ class Searcher(ABC):
             is missing, all ``-inf`` when one value is NaN.
         """
         self.observe(params, None if scores is None else scores[0], step=step, ended=ended)
+
+    def hint(self, params: Params, scores: Scores, *, step: int) -> None:  # noqa: B027
+        """Learn a result that is no trial of this search: it informs, and nothing counts as tried.
+
+        Those of earlier sweeps (``warm_start=``) come before all else, oldest first, and those of
+        trials that a changed space holds only roughly come among the others. A searcher that
+        learns from scores overrides it; here they are ignored.
+
+        Parameters
+        ----------
+        params : dict
+            Inside the space.
+        scores : tuple of float
+            As in `learn`.
+        step : int >= 0
+            The step of the scores.
+        """
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether it makes use of hints; here, whether `hint` is its own."""
+        return type(self).hint is not Searcher.hint
 
     def size(self) -> int | None:
         """Return how many trials it will suggest in all, None when unknown or unbounded."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from nbtune.exceptions import SpecError, nearest
+from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.columns import Columns
 from nbtune.searchers.surrogate import Array, Regression, one_thread, quiet
@@ -46,6 +47,7 @@ class Bayes(Searcher):
     them, and the untried point of best acquisition that is found is suggested (`ascent`); of a
     space of up to 2,000 points, the best of them all. Failed trials and those without a finite
     score count as the worst one seen; of more than 200 the best and the newest are modelled.
+    Hints, such as the results of an earlier sweep, are modelled as they are.
 
     Parameters
     ----------
@@ -149,6 +151,14 @@ class Bayes(Searcher):
         self._observed[key] = len(self._scores)
         self._places.append(self.space.to_unit(params))
         self._scores.append(score)
+
+    def hint(self, params: Params, scores: Scores, *, step: int) -> None:
+        """Model a result that is no trial of this search; its point is as good as untried."""
+        key = self.space.key(params)
+        if key in self._observed:  # tried here: that says more
+            return
+        self.observe(params, scores[0], step=step, ended=True)
+        del self._observed[key]
 
     def size(self) -> int | None:
         """Return the number of points of a finite space, that of the defaults included."""

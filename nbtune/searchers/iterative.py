@@ -43,7 +43,7 @@ class Iterative(Searcher):
 
         - params: the `Space`;
         - configs: list of dict, the params of all trials that have ended with the metric when the
-          round begins, best first;
+          round begins, and of the sweeps to start from (``warm_start=``), best first;
         - metrics: list of float, their last values, NaN (last) for one that is not finite; with
           several objectives lists of tuples, in the order of the goals, best in the first first;
         - iteration: int, the round, from 0;
@@ -66,6 +66,7 @@ class Iterative(Searcher):
 
     starts_with_defaults = False
     finite = True
+    editable = False  # its rounds so far are asked for again, and would be others
 
     def __init__(self, tuner: Tuner | str, iterations: int, **tuner_params: Any) -> None:
         whole = isinstance(iterations, int | np.integer) and not isinstance(iterations, bool)
@@ -96,6 +97,7 @@ class Iterative(Searcher):
         self._points: list[Params] = []  # the suggestions of all rounds so far
         self._walk = Walk(space, self._points.__getitem__, 0)
         self._told: list[_Ended] = []
+        self._hints: list[tuple[Params, Scores]] = []
         self._read = 0  # how many of those the rounds so far have taken in
         self._rounds = 0
         self._over = False
@@ -169,7 +171,8 @@ class Iterative(Searcher):
         return answer if is_other else list(answer)  # here: a generator may raise, too
 
     def _arguments(self) -> dict[str, Any]:
-        known = [
+        known = [*self._hints]
+        known += [
             (trial.params, trial.scores)
             for trial in self._told[: self._read]
             if trial.scores is not None
@@ -217,6 +220,10 @@ class Iterative(Searcher):
         places = (place for place, told in enumerate(self._told) if told.params is params)
         place = next(places, len(self._told))
         self._told[place : place + 1] = [_Ended(params, scores)]
+
+    def hint(self, params: Params, scores: Scores, *, step: int) -> None:
+        """Show the tuner a result that is no trial of this search, among the others."""
+        self._hints.append((params, scores))
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Keep the result, in one objective, of a trial that has ended."""

@@ -135,6 +135,11 @@ class OptunaSearcher(Searcher):
         self._observed.add(key)
         self._told.append((self._optuna_space.encode(params), scores, reports))
 
+    def hint(self, params: Params, scores: Scores, *, step: int) -> None:
+        """Add a result that is no trial of this search to the study; its point may be suggested."""
+        reports = {step: scores[0]} if step > 0 else {}
+        self._told.append((self._optuna_space.encode(params), scores, reports))
+
     def size(self) -> int | None:
         """Return the number of points of a finite space, that of the defaults included."""
         return self.space.size

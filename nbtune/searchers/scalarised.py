@@ -31,12 +31,13 @@ def searcher_for(goals: Sequence[Goal], searcher: Searcher) -> Searcher:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """One call of `Searcher.learn`."""
+    """One call of `Searcher.learn`, or of `Searcher.hint`."""
 
     params: Params
     scores: Scores | None
     step: int
     ended: bool
+    is_hint: bool = False
 
 
 class Scalarised(Searcher):
@@ -58,6 +59,7 @@ class Scalarised(Searcher):
         self.starts_with_defaults = searcher.starts_with_defaults
         self.apart = searcher.apart
         self._goals: tuple[Goal, ...] = ()
+        self.editable = searcher.editable
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"
@@ -86,7 +88,10 @@ class Scalarised(Searcher):
         """Return what the searcher suggests under the weights of trial `number`."""
         inner = self._fresh()
         for told, score in zip(self._history, self._joined(number), strict=True):
-            inner.observe(told.params, score, step=told.step, ended=told.ended)
+            if not told.is_hint:
+                inner.observe(told.params, score, step=told.step, ended=told.ended)
+            elif score is not None:
+                inner.hint(told.params, (score,), step=told.step)
         params = inner.suggest(number, pending)
         self.why = f"{self._weighted(number)}: {inner.why}" if inner.why else ""
         return params
@@ -116,6 +121,15 @@ class Scalarised(Searcher):
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Keep a result in one objective."""
         self.learn(params, None if score is None else (score,), step=step, ended=ended)
+
+    def hint(self, params: Params, scores: Scores, *, step: int) -> None:
+        """Keep a hint in every objective."""
+        self._history.append(_Told(params, scores, step, ended=True, is_hint=True))
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether the searcher makes use of hints."""
+        return self.searcher.takes_hints
 
     def size(self) -> int | None:
         """Return how many trials the searcher will suggest in all."""

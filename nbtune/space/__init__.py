@@ -2,10 +2,13 @@
 
 from nbtune.space.choice import Choice, Constant
 from nbtune.space.domains import Bool, Domain, named
+from nbtune.space.hull import hull
 from nbtune.space.normal import LogNormal, Normal
 from nbtune.space.numeric import Int, Real
 from nbtune.space.ranges import Range
+from nbtune.space.recast import Recast, recast
 from nbtune.space.space import Dimension, Space
+from nbtune.space.timeline import Edit, Timeline
 
 __all__ = [
     "Bool",
@@ -13,11 +16,16 @@ __all__ = [
     "Constant",
     "Dimension",
     "Domain",
+    "Edit",
     "Int",
     "LogNormal",
     "Normal",
     "Range",
     "Real",
+    "Recast",
     "Space",
+    "Timeline",
+    "hull",
     "named",
+    "recast",
 ]

@@ -205,6 +205,27 @@ class Space(Mapping[str, Domain], Branch):
             changed[name] = _with_default_of(old, new)
         return Space(changed)
 
+    def changed(self, domains: Mapping[str, Any]) -> "Space":
+        """Return the space with some of its domains replaced, by wider or narrower ones.
+
+        A domain without a written default keeps the old default where that is inside. A plain
+        value fixes its param.
+
+        Raises
+        ------
+        SpaceError
+            When a name is unknown, or a plain value that is no number takes a number's place.
+        """
+        changed = dict(self._domains)
+        for name, value in domains.items():
+            if name not in self:
+                raise SpaceError(f"{name}: unknown name. {nearest(str(name), self)}")
+            old, new = self[name], _domain(name, value)
+            if isinstance(new, Constant):
+                new = Constant(_fixed(old, new.value, name))
+            changed[name] = _with_default_of(old, new)
+        return Space(changed)
+
     def covers(self, other: Branch) -> bool:
         """Return whether every point of `other` is one of this space."""
         return (
@@ -305,6 +326,19 @@ def _with_default_of(old: Domain, new: Domain) -> Domain:
     return new.with_default(old.default)
 
 
+def _fixed(old: Domain, value: Any, name: str) -> Any:
+    """Return the value at which a param is fixed; of numbers it may lie outside the old bounds."""
+    if admits(old, value):
+        return old.validate(value, name)
+    if isinstance(old, Choice) or _is_number(value) is _is_number(old.default):
+        return value
+    raise old.error(name, f"got {short(value)}, allowed is a value like {short(old.default)}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _spaces(choice: Choice) -> Iterator[tuple[int, Space]]:
     """Yield the branches of a choice with their positions."""
     for index, branch in choice.branches.items():
@@ -314,9 +348,9 @@ def _spaces(choice: Choice) -> Iterator[tuple[int, Space]]:
 
 def _branch_of(domain: Domain | None, value: Any) -> Space | None:
     """Return the branch that `value` is a point of, None for any other value."""
-    if not isinstance(domain, Choice) or not domain.branches:
+    if not isinstance(domain, Choice) or not domain.branches or not isinstance(value, Mapping):
         return None
-    return dict(_spaces(domain)).get(domain.index(value))
+    return dict(_spaces(domain)).get(domain.index(value)) if admits(domain, value) else None
 
 
 def _name(name: Any) -> str:

@@ -250,6 +250,34 @@ def test_enqueued_params_are_learned_like_its_own(name):
     assert LISTED.key(LISTED.defaults) not in tried
 
 
+def hinted(name: str, space: Space, *, seed: int = 0) -> Searcher:
+    searcher = ready(name, space, seed=seed)
+    for params in distinct(space):
+        searcher.hint(params, (score(params),), step=1)
+    return searcher
+
+
+@each
+def test_hints_are_no_trials(name):
+    searcher, alone = hinted(name, SMALL), ready(name, SMALL)
+
+    tried = {SMALL.key(params) for params in walk(searcher, 50)}
+
+    assert searcher.size() == alone.size()
+    assert len(tried) == min(SMALL.size, searcher.size() or SMALL.size)
+
+
+@in_each_space
+def test_the_same_hints_give_the_same_suggestions(name, space):
+    searcher = hinted(name, space, seed=2)
+    copy = pickle.loads(pickle.dumps(searcher))
+
+    first = list(walk(hinted(name, space, seed=2), 4))
+
+    assert list(walk(searcher, 4)) == first
+    assert list(walk(copy, 4)) == first
+
+
 @each
 def test_setup_forgets_an_earlier_sweep(name):
     searcher = ready(name)

@@ -126,6 +126,16 @@ def test_names_come_from_the_store_of_the_line(tmp_path):
     assert words(f"%%tune --store {tmp_path} ") == ["digits", "wine"]
 
 
+def test_sweeps_to_start_from_are_completed_the_next_after_a_comma(tmp_path):
+    store_sweep(tmp_path, "digits")
+    store_sweep(tmp_path, "wine")
+    line = f"%%tune new --store {tmp_path} --warm-start"
+
+    assert words(f"{line} ") == ["digits", "wine"]
+    assert words(f"{line}=w") == ["wine"]
+    assert words(f"{line} digits,") == ["wine"]
+
+
 def test_names_of_sweeps_follow_commands_and_cells(tmp_path, monkeypatch):
     monkeypatch.setenv("NBTUNE_STORE", str(tmp_path))
     store_sweep(tmp_path, "digits")

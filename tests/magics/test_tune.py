@@ -270,3 +270,24 @@ def test_the_plan_names_what_a_slot_gets(shell, monkeypatch):  # FEATURES A11
 
     plan = shell.user_ns["net"].snapshot().plan
     assert plan == "Random + FIFO · 2 slots: 1 core, half a GPU each"
+
+
+def test_a_line_starts_from_sweeps_of_the_store_or_the_notebook(shell, swept):
+    line = "again --maximize score --trials 2 --workers Inline() --quiet --wait"
+
+    shell.run_cell(tune(f"{line} --warm-start quick")).raise_error()
+    swept.trial(0)
+    shell.user_ns["bound"] = swept
+    shell.run_cell(tune(f"{line} --replace --warm-start bound,quick")).raise_error()
+
+    plan = shell.user_ns["again"].snapshot().plan
+    assert plan.count("starts from 4 results of quick") == 2
+
+
+def test_a_line_that_starts_from_another_metric_is_refused(refusal, swept):
+    line = "again --minimize score --trials 2 --warm-start quick"
+
+    assert refusal(tune(line)) == (
+        "UsageError: --warm-start 'quick': that sweep has --maximize 'score', this one has "
+        "--minimize 'score'. Start from a sweep of the same metric and direction, or without"
+    )
