@@ -400,7 +400,7 @@ class Sweep(Results):
         the scheduler, the budget and the store are the sweep's own; its workers and its objective
         are not used, so that ``Sweep(None, space, ...)`` is enough. A trial is over when the loop
         asks for the next one. Leaving the loop stops the sweep and the trial in hand; iterating
-        again goes on. Nothing begins before the first trial is asked for.
+        again goes on, with that trial first. Nothing begins before the first trial is asked for.
 
         Yields
         ------

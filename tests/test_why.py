@@ -179,6 +179,7 @@ def test_a_store_from_before_reasons_is_brought_up_to_date(tmp_path):
     run(tmp_path)
     with closing(sqlite3.connect(tmp_path / "nbtune.sqlite")) as connection:
         connection.execute("ALTER TABLE trials DROP COLUMN why")
+        connection.execute("DROP TABLE edits")
         connection.execute("PRAGMA user_version=2")
 
     assert list(nbtune.load("objective", tmp_path).trials["why"]) == [""] * 6
