@@ -11,7 +11,8 @@ from scipy.stats import qmc
 
 from nbtune.exceptions import SpecError
 from nbtune.searchers import Bayes, Random, Searcher
-from nbtune.searchers.bayes import losses_of, quasi_random, worth_modelling
+from nbtune.searchers.bayes import quasi_random, worth_modelling
+from nbtune.searchers.losses import losses_of
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
 from nbtune.trial import Params
 

@@ -75,6 +75,12 @@ class DistantMind:
         """Learn a result."""
         self._tell("observe", number, params, scores, step, ended)
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int | None
+    ) -> None:
+        """Learn how far a trial is."""
+        self._tell("follow", number, params, scores, step, until)
+
     def suggest(self, index: int) -> tuple[Params | None, int]:
         """Return the suggestion of that index, and how many were under way when it was asked.
 

@@ -19,7 +19,8 @@ from nbtune.decision import Continue, Decision, Pause, Promote, Sample, Stop, Wa
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.history import recall, replay
+from nbtune.engine.feed import Feed
+from nbtune.engine.history import Retold, recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -96,7 +97,9 @@ class Engine:
         self._clerk = Clerk(store, row, space, job.folder)
         self._announcer = Announcer()
         self._inbox = workers.inbox()
+        searcher.longest = scheduler.longest
         self._thinker = Thinker(searcher, self._inbox.put, inline=self._inbox.virtual)
+        self._feed = Feed(self._thinker, searcher.follows, goals)
         self._supply = Supply(self._thinker, searcher.prefetch)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
 
@@ -244,7 +247,8 @@ class Engine:
     def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
         runs = [Run.from_trial(trial, origin) for trial, origin in history]
         started = [run for run in runs if run.started is not None]
-        decisions = replay(self._scheduler, started, self._ledger.goals[0])
+        story: list[Retold] = []
+        decisions = replay(self._scheduler, started, self._ledger.goals[0], story.append)
         over = []
         for run, (trial, origin) in zip(runs, history, strict=True):
             if origin == "suggested":
@@ -259,8 +263,10 @@ class Engine:
             self._clerk.adopt(run)
             self._thinker.begin(run.number, run.params)
             over.append(run)
+        told = self._feed.tell_again(self._ledger.runs, story)
         for run in sorted(over, key=lambda run: run.ended or 0.0):
-            self._observe(run, ended=True)
+            if run.number not in told:
+                self._feed.end(run, self._ledger.scores(run))
         recall(rules, over, self._watch.elapsed, self._job.folder)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
@@ -314,6 +320,7 @@ class Engine:
 
     def _start(self, run: Run, slot: int) -> None:
         milestone = self._scheduler.start(run.number).until
+        self._feed.start(run, milestone)
         self._ledger.start(run, slot, self._moment(self._inbox.now()))
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
@@ -364,6 +371,7 @@ class Engine:
         self._clerk.report(run, reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(reports)))
+        self._feed.report(run, reports[:-1] if event.waiting else reports)
         self._obey(self._watch.reported(run, reports))
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))
@@ -398,7 +406,7 @@ class Engine:
             return Continue(run.last_step + 1)
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
-            self._observe(run, ended=False)
+            self._feed.milestone(run, self._ledger.scores(run), decision.until)
             return decision
         run.reason = getattr(decision, "reason", "")
         run.decided = True
@@ -424,7 +432,7 @@ class Engine:
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
             self._scheduler.end(run.number, run.last_step, score)
-        self._observe(run, ended=True)
+        self._feed.end(run, self._ledger.scores(run))
         self._supply.result_came()
         if status.ended:
             self._obey(self._watch.ended(run.snapshot(self._job.folder)))
@@ -448,10 +456,6 @@ class Engine:
         self._ledger.end(run, Status.PENDING, reason, event.time)
         self._waiting.appendleft(run)
         self._clerk.mark(run)
-
-    def _observe(self, run: Run, *, ended: bool) -> None:
-        scores = self._ledger.scores(run)
-        self._thinker.observe(run.number, run.params, scores, step=run.last_step, ended=ended)
 
     def _judge_start(self, run: Run) -> None:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""

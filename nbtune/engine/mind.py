@@ -37,6 +37,12 @@ class Mind:
             self._pending.pop(number, None)
         self._searcher.learn(params, scores, step=step, ended=ended)
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int | None
+    ) -> None:
+        """Learn how far a trial is."""
+        self._searcher.follow(params, scores, step=step, until=until)
+
     def suggest(self, index: int) -> tuple[Params | None, int]:
         """Return the suggestion of that index, and how many were under way when it was asked."""
         count = len(self._pending)

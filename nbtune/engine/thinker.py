@@ -74,6 +74,12 @@ class Thinker:
         """Tell a result."""
         self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, *, step: int, until: int | None
+    ) -> None:
+        """Tell how far a trial is; only for a searcher that follows."""
+        self._do(lambda: self._guard(self._mind.follow, number, params, scores, step, until))
+
     def ask(self, index: int) -> None:
         """Ask for the suggestion of that index; the answer is posted."""
 

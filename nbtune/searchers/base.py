@@ -39,6 +39,15 @@ class Searcher(ABC):
     why: str = ""
     """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
 
+    follows: str = ""
+    """What else it wants to be told of trials that a scheduler judges on their way, by `follow`.
+
+    Empty for nothing, "milestones" for how far each trial is let go, "reports" for every report.
+    """
+
+    longest: int | None = None
+    """The most steps that one trial may spend, where the scheduler knows; set before it is told."""
+
     def set_goals(self, goals: Sequence[Goal]) -> None:
         """Take what the sweep optimises; called before `setup`.
 
@@ -118,6 +127,25 @@ class Searcher(ABC):
             is missing, all ``-inf`` when one value is NaN.
         """
         self.observe(params, None if scores is None else scores[0], step=step, ended=ended)
+
+    def follow(  # noqa: B027 - most have no use for it
+        self, params: Params, scores: Scores | None, *, step: int, until: int | None
+    ) -> None:
+        """Learn how far a trial is; called where `follows` asks for it, and before it ends.
+
+        Parameters
+        ----------
+        params : dict
+            As in `observe`.
+        scores : tuple of float or None
+            Of a report below the trial's milestone, as in `learn`. None when the trial starts, at
+            step 0 or where it goes on after a pause, and when it goes on from a milestone, whose
+            result has been told.
+        step : int >= 0
+            How far it is.
+        until : int or None
+            Its next milestone; None when it has none.
+        """
 
     def size(self) -> int | None:
         """Return how many trials it will suggest in all, None when unknown or unbounded."""

@@ -31,12 +31,13 @@ def searcher_for(goals: Sequence[Goal], searcher: Searcher) -> Searcher:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """One call of `Searcher.learn`."""
+    """One call of `Searcher.learn`, or of `Searcher.follow` where `ended` is None."""
 
     params: Params
     scores: Scores | None
     step: int
-    ended: bool
+    ended: bool | None
+    until: int | None = None
 
 
 class Scalarised(Searcher):
@@ -57,6 +58,7 @@ class Scalarised(Searcher):
         self.searcher = searcher
         self.starts_with_defaults = searcher.starts_with_defaults
         self.apart = searcher.apart
+        self.follows = searcher.follows
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"
@@ -71,6 +73,7 @@ class Scalarised(Searcher):
     def _fresh(self) -> Searcher:
         inner = copy.deepcopy(self.searcher)
         inner.setup(self.space, seed=self.seed)
+        inner.longest = self.longest
         return inner
 
     def warm_up(self) -> None:
@@ -81,7 +84,11 @@ class Scalarised(Searcher):
         """Return what the searcher suggests under the weights of trial `number`."""
         inner = self._fresh()
         for told, score in zip(self._history, self._joined(number), strict=True):
-            inner.observe(told.params, score, step=told.step, ended=told.ended)
+            if told.ended is not None:
+                inner.observe(told.params, score, step=told.step, ended=told.ended)
+                continue
+            scores = None if score is None else (score,)
+            inner.follow(told.params, scores, step=told.step, until=told.until)
         return inner.suggest(number, pending)
 
     def _joined(self, number: int) -> list[float | None]:
@@ -97,6 +104,12 @@ class Scalarised(Searcher):
         """Keep a result in every objective; a trial that goes on and lacks one says nothing yet."""
         if ended or scores is not None:
             self._history.append(_Told(params, scores, step, ended))
+
+    def follow(
+        self, params: Params, scores: Scores | None, *, step: int, until: int | None
+    ) -> None:
+        """Keep how far a trial is, for a searcher that follows."""
+        self._history.append(_Told(params, scores, step, None, until))
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Keep a result in one objective."""
