@@ -166,3 +166,20 @@ def test_a_sweep_with_bayes_leaves_no_process(tmp_path):
 
     assert sweep.best_value < 0.01
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+class Following(Counting):
+    """Suggests by how often it was told how far a trial is."""
+
+    follows = "milestones"
+
+    def follow(self, params, scores, *, step, until):
+        self.told += step == 3 and until == 9 and scores is None
+
+
+def test_how_far_a_trial_is_reaches_the_searcher(distant):
+    mind = distant(Following())
+    first, _ = mind.suggest(0)
+    mind.follow(0, first, None, 3, 9)
+
+    assert mind.suggest(1)[0]["x"] == 0.012  # told once, asked twice

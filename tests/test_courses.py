@@ -145,8 +145,7 @@ def test_what_counted_earlier_can_be_had_again(feed):
 def test_without_a_milestone_no_trial_is_judged():
     courses = Courses("rungs", maxt_pending=True)
     courses.longest = 9
-    courses.start(A, PLACE, 0, None)
     courses.end(A, PLACE, 9, 0.5)
 
     assert not courses.judged
-    assert courses.pending([]) == []
+    assert courses.pending([B]) == []

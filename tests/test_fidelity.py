@@ -152,19 +152,6 @@ def test_a_running_trial_keeps_the_next_one_away_from_where_it_is():
     assert math.hypot(first["x"] - second["x"], first["y"] - second["y"]) > 0.2
 
 
-def test_full_runs_alone_are_modelled_as_without_a_scheduler():
-    plain, judged = Bayes(), Bayes()
-    for searcher in (plain, judged):
-        searcher.setup(PLANE, seed=1)
-        for number in range(12):
-            params = PLANE.sample(number)
-            if searcher is judged:
-                searcher.follow(params, None, step=0, until=None)
-            searcher.observe(params, -params["x"], step=9, ended=True)
-
-    assert judged.suggest(12, []) == plain.suggest(12, [])
-
-
 def test_the_scheduler_says_how_long_a_trial_may_be():
     given, from_objective = Hyperband(max_t=27), Hyperband()
     given.setup(seed=0)

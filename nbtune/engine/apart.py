@@ -76,7 +76,7 @@ class DistantMind:
         self._tell("observe", number, params, scores, step, ended)
 
     def follow(
-        self, number: int, params: Params, scores: Scores | None, step: int, until: int | None
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int
     ) -> None:
         """Learn how far a trial is."""
         self._tell("follow", number, params, scores, step, until)

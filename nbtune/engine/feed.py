@@ -27,17 +27,17 @@ class Feed:
         self._follows = follows
         self._goals = tuple(goals)
         self._until: dict[int, int] = {}  # the next milestones, for a searcher that follows
+        self._story: list[Retold] = []
+        self.hears_reports = follows == "reports"
 
     def start(self, run: Run, until: int | None) -> None:
         """Tell that a trial starts, or goes on after a pause or from a milestone."""
         self._go_on(run, run.last_step, until)
 
     def report(self, run: Run, reports: Iterable[Report]) -> None:
-        """Tell reports below a milestone."""
-        if self._follows == "reports" and run.number in self._until:
-            for report in reports:
-                scores = scores_of(self._goals, report.metrics.get)
-                self._pass_by(run, scores, report.step)
+        """Tell reports below a milestone, to a searcher that hears them."""
+        for report in reports:
+            self._pass_by(run, scores_of(self._goals, report.metrics.get), report.step)
 
     def milestone(self, run: Run, scores: Scores | None, until: int | None) -> None:
         """Tell the result of a trial that goes on from a milestone."""
@@ -49,9 +49,15 @@ class Feed:
         self._until.pop(run.number, None)
         self._observe(run, scores, run.last_step, ended=True)
 
-    def tell_again(self, runs: Sequence[Run], story: Iterable[Retold]) -> set[int]:
-        """Tell what an earlier process told, in order; return whose last result was among it."""
+    def remember(self, told: Retold) -> None:
+        """Keep what happened in an earlier process, if it is to be told again."""
+        if self.hears_reports or told.what is not What.REPORT:
+            self._story.append(told)
+
+    def tell_again(self, runs: Sequence[Run]) -> set[int]:
+        """Tell what is remembered; return of which trials it was their last result, too."""
         ended = set()
+        story, self._story = self._story, []
         for told in story:
             run, scores = runs[told.number], scores_of(self._goals, told.values.get)
             match told.what:
@@ -59,8 +65,7 @@ class Feed:
                     ended.discard(run.number)
                     self._go_on(run, told.step, told.until)
                 case What.REPORT:
-                    if self._follows == "reports" and run.number in self._until:
-                        self._pass_by(run, scores, told.step)
+                    self._pass_by(run, scores, told.step)
                 case What.MILESTONE:
                     self._observe(run, scores, told.step, ended=False)
                     self._go_on(run, told.step, told.until)
@@ -72,14 +77,13 @@ class Feed:
         return ended
 
     def _go_on(self, run: Run, step: int, until: int | None) -> None:
-        if self._follows:
-            if until is not None:
-                self._until[run.number] = until
+        if self._follows and until is not None:
+            self._until[run.number] = until
             self._thinker.follow(run.number, run.params, None, step=step, until=until)
 
     def _pass_by(self, run: Run, scores: Scores | None, step: int) -> None:
-        if scores is not None:
-            until = self._until[run.number]
+        until = self._until.get(run.number)
+        if scores is not None and until is not None:
             self._thinker.follow(run.number, run.params, scores, step=step, until=until)
 
     def _observe(self, run: Run, scores: Scores | None, step: int, *, ended: bool) -> None:

@@ -20,7 +20,7 @@ from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.feed import Feed
-from nbtune.engine.history import Retold, recall, replay
+from nbtune.engine.history import recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -247,8 +247,7 @@ class Engine:
     def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
         runs = [Run.from_trial(trial, origin) for trial, origin in history]
         started = [run for run in runs if run.started is not None]
-        story: list[Retold] = []
-        decisions = replay(self._scheduler, started, self._ledger.goals[0], story.append)
+        decisions = replay(self._scheduler, started, self._ledger.goals[0], self._feed.remember)
         over = []
         for run, (trial, origin) in zip(runs, history, strict=True):
             if origin == "suggested":
@@ -263,7 +262,7 @@ class Engine:
             self._clerk.adopt(run)
             self._thinker.begin(run.number, run.params)
             over.append(run)
-        told = self._feed.tell_again(self._ledger.runs, story)
+        told = self._feed.tell_again(self._ledger.runs)
         for run in sorted(over, key=lambda run: run.ended or 0.0):
             if run.number not in told:
                 self._feed.end(run, self._ledger.scores(run))
@@ -371,7 +370,8 @@ class Engine:
         self._clerk.report(run, reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(reports)))
-        self._feed.report(run, reports[:-1] if event.waiting else reports)
+        if self._feed.hears_reports:
+            self._feed.report(run, reports[:-1] if event.waiting else reports)
         self._obey(self._watch.reported(run, reports))
         if event.waiting:
             self._workers.answer(run.number, self._decide(run))

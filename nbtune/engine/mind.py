@@ -38,7 +38,7 @@ class Mind:
         self._searcher.learn(params, scores, step=step, ended=ended)
 
     def follow(
-        self, number: int, params: Params, scores: Scores | None, step: int, until: int | None
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int
     ) -> None:
         """Learn how far a trial is."""
         self._searcher.follow(params, scores, step=step, until=until)

@@ -75,7 +75,7 @@ class Thinker:
         self._do(lambda: self._guard(self._mind.observe, number, params, scores, step, ended))
 
     def follow(
-        self, number: int, params: Params, scores: Scores | None, *, step: int, until: int | None
+        self, number: int, params: Params, scores: Scores | None, *, step: int, until: int
     ) -> None:
         """Tell how far a trial is; only for a searcher that follows."""
         self._do(lambda: self._guard(self._mind.follow, number, params, scores, step, until))

@@ -40,9 +40,10 @@ class Searcher(ABC):
     """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
 
     follows: str = ""
-    """What else it wants to be told of trials that a scheduler judges on their way, by `follow`.
+    """What else it wants to be told, by `follow`, of trials that a scheduler judges on their way.
 
-    Empty for nothing, "milestones" for how far each trial is let go, "reports" for every report.
+    Empty for nothing, "milestones" for how far each is let go, "reports" for what each reports
+    between its milestones as well.
     """
 
     longest: int | None = None
@@ -129,9 +130,9 @@ class Searcher(ABC):
         self.observe(params, None if scores is None else scores[0], step=step, ended=ended)
 
     def follow(  # noqa: B027 - most have no use for it
-        self, params: Params, scores: Scores | None, *, step: int, until: int | None
+        self, params: Params, scores: Scores | None, *, step: int, until: int
     ) -> None:
-        """Learn how far a trial is; called where `follows` asks for it, and before it ends.
+        """Learn how far a trial is; called where `follows` asks for it and a milestone is ahead.
 
         Parameters
         ----------
@@ -143,8 +144,8 @@ class Searcher(ABC):
             result has been told.
         step : int >= 0
             How far it is.
-        until : int or None
-            Its next milestone; None when it has none.
+        until : int
+            Its next milestone.
         """
 
     def size(self) -> int | None:

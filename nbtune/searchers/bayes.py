@@ -65,6 +65,11 @@ class Bayes(Searcher):
     space of up to 2,000 points, the best of them all. Failed trials and those without a finite
     score count as the worst one seen; of more than 200 the best and the newest are modelled.
 
+    Under a scheduler that judges trials on their way, the results of short runs are modelled too,
+    as biased and noisy looks at the scores of full ones (`shortfall`), and the point of best
+    acquisition for a full run is suggested. What is best so far is then what the model makes of
+    the points that were tried. Pending trials count with the result that they are on their way to.
+
     Parameters
     ----------
     n_initial : int >= 1
@@ -80,6 +85,12 @@ class Bayes(Searcher):
         The improvement that EI and PI look for, in standard deviations of the warped scores.
     kappa : float
         How much LCB makes of uncertainty, in standard deviations of the prediction.
+    searcher_data : {"rungs", "all", "rungs_and_last"}
+        Which results count under such a scheduler: those at its milestones, and each trial's last;
+        every report; or those at milestones and the latest of each trial. "all" makes more to
+        model of what says little more; the other two cost about the same.
+    maxt_pending : bool
+        Whether a running trial is also pending as a full run.
 
     Raises
     ------
@@ -110,7 +121,7 @@ class Bayes(Searcher):
         self.xi = xi
         self.kappa = kappa
         self.searcher_data = _known("searcher_data", searcher_data, FEEDS)
-        self.maxt_pending = bool(maxt_pending)
+        self.maxt_pending = _flag("maxt_pending", maxt_pending)
         self.follows = "milestones" if searcher_data == "rungs" else "reports"
         if isinstance(base_estimator, str):
             _known("base_estimator", base_estimator, _ESTIMATORS)
@@ -130,9 +141,11 @@ class Bayes(Searcher):
         return cls(n_initial, **options_of_utility(utility))
 
     def __repr__(self) -> str:
+        feed = "" if self.searcher_data == "rungs" else f", searcher_data={self.searcher_data!r}"
+        feed += ", maxt_pending=True" if self.maxt_pending else ""
         return (
             f"Bayes({self.n_initial}, base_estimator={self.base_estimator!r}, "
-            f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa})"
+            f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa}{feed})"
         )
 
     def setup(self, space: Space, *, seed: int) -> None:
@@ -174,13 +187,11 @@ class Bayes(Searcher):
         if not ended:
             self._courses.rung(key, place, step, score)
             return
-        if key in self._courses.last:  # it was paused, and went on
+        if key in self._courses.last and not self._courses.judged:  # it ran again
             self._kernels.clear()
         self._courses.end(key, place, step, score)
 
-    def follow(
-        self, params: Params, scores: Scores | None, *, step: int, until: int | None
-    ) -> None:
+    def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
         """Learn how far a trial is, and with ``searcher_data`` not "rungs" what it reports."""
         self._courses.longest = self.longest
         key, place = self.space.key(params), self.space.to_unit(params)
@@ -306,15 +317,16 @@ class Bayes(Searcher):
             model = FullRuns(Regression(self.base_estimator, joint, table.losses, seed=seed))
         # Full runs are few, and at first there are none: the best is what the model makes of all.
         mean, _ = model.posterior(x)
+        least = float(mean.min())
         if awaited := self._courses.pending(places := self._by_key(pending))[-_MOST_MODELLED:]:
             places |= self._courses.places
+            there = self._columns.of(np.array([places[key] for key, _ in awaited]))
             steps = np.array([step for _, step in awaited])
-            short = shortness(steps, self._courses.longest or self._courses.furthest)
-            there = np.array([places[key] for key, _ in awaited])
-            model = model.believing(self._columns.of(there), short)
-        outlook = self._outlook(model, float(mean.min()), kind)
+            least = min(least, float(model.posterior(there)[0].min()))
+            longest = self._courses.longest or self._courses.furthest
+            model = model.believing(there, shortness(steps, longest))
         best = table.places[np.argsort(mean, kind="stable")]
-        return _View(outlook, best, table.losses, table.scores)
+        return _View(self._outlook(model, least, kind), best, table.losses, table.scores)
 
     def _shortfall(self, x: Array, table: Table) -> Any:
         """Return a process of all results; its kernel is that of up to a tenth fewer."""
@@ -398,6 +410,12 @@ def _count(value: object) -> int:
             f"Bayes(n_initial={value!r}): needs an integer of at least 1", "searcher.n_initial"
         )
     return number
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SpecError(f"Bayes({name}={value!r}): needs True or False", f"searcher.{name}")
+    return value
 
 
 def _known(name: str, value: object, known: Sequence[str]) -> str:

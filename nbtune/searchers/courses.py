@@ -63,18 +63,18 @@ class Courses:
         self.last: dict[Hashable, float | None] = {}
         self._told: list[_Told] = []
         self._rows = _Rows(feed)
-        self._heading: dict[Hashable, int | None] = {}  # of running trials: the next result's step
+        self._heading: dict[Hashable, int] = {}  # of running trials: the next result's step
         self._since: dict[Hashable, int] = {}  # where they started or went on
         self._first: int | None = None  # the lowest first milestone
 
-    def start(self, key: Hashable, place: Array, step: int, until: int | None) -> None:
+    def start(self, key: Hashable, place: Array, step: int, until: int) -> None:
         """Learn that a trial starts at `step`, 0 or where it was paused, or goes on from a rung."""
         self.places.setdefault(key, place)
-        self.judged |= until is not None
+        self.judged = True
         is_running = key in self._heading
         self._since[key] = step
         self._heading[key] = until if self._feed == "rungs" or not is_running else step + 1
-        if step == 0 and until is not None:
+        if step == 0:
             self._first = until if self._first is None else min(self._first, until)
 
     def report(self, key: Hashable, place: Array, step: int, score: float) -> None:

@@ -37,7 +37,7 @@ class _Told:
     scores: Scores | None
     step: int
     ended: bool | None
-    until: int | None = None
+    until: int = 0
 
 
 class Scalarised(Searcher):
@@ -105,9 +105,7 @@ class Scalarised(Searcher):
         if ended or scores is not None:
             self._history.append(_Told(params, scores, step, ended))
 
-    def follow(
-        self, params: Params, scores: Scores | None, *, step: int, until: int | None
-    ) -> None:
+    def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
         """Keep how far a trial is, for a searcher that follows."""
         self._history.append(_Told(params, scores, step, None, until))
 
