@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from nbtune import Sweep, report
 from nbtune.schedulers import Hyperband
 from nbtune.searchers import Bayes
 from nbtune.searchers.courses import Row
 from nbtune.searchers.fidelity import levelled, shortness, tabulated, thinned
 from nbtune.space import Real, Space
+from nbtune.workers import Simulated
 
 PLANE = Space({"x": Real(0, 1), "y": Real(0, 1)})
 
@@ -158,3 +160,26 @@ def test_the_scheduler_says_how_long_a_trial_may_be():
     from_objective.setup(seed=0, max_t=9)
 
     assert (given.longest, from_objective.longest) == (27, 9)
+
+
+def bowl(x: Real(0, 1), y: Real(0, 1)):
+    for epoch in range(1, 10):
+        report(epoch=epoch, loss=(x - 0.7) ** 2 + (y - 0.2) ** 2 + 1.0 / epoch)
+
+
+# FEATURES A6
+@pytest.mark.parametrize("data", ["rungs", "all"])
+def test_a_sweep_under_hyperband_is_led_to_the_best(data, tmp_path):
+    sweep = Sweep(
+        bowl,
+        minimize="loss",
+        searcher=Bayes(6, searcher_data=data),
+        scheduler=Hyperband(max_t=9),
+        trials=18,
+        workers=Simulated(2),
+        store=tmp_path,
+        seed=1,
+    )
+    sweep.run()
+
+    assert sweep.best_value < 1 / 9 + 0.01

@@ -5,15 +5,15 @@ seed and the trial's number alone.
 """
 
 import logging
-import operator
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nbtune.exceptions import SpecError, nearest
+from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
+from nbtune.searchers.bayes_arguments import check_count, check_flag, check_known
 from nbtune.searchers.columns import Columns
 from nbtune.searchers.courses import FEEDS, Courses, Row
 from nbtune.searchers.fidelity import FullRuns, Table, shortness, tabulated
@@ -115,16 +115,16 @@ class Bayes(Searcher):
         searcher_data: str = "rungs",
         maxt_pending: bool = False,
     ) -> None:
-        self.n_initial = _count(n_initial)
+        self.n_initial = check_count(n_initial)
         self.base_estimator = base_estimator
-        self.acquisition = _known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
+        self.acquisition = check_known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
-        self.searcher_data = _known("searcher_data", searcher_data, FEEDS)
-        self.maxt_pending = _flag("maxt_pending", maxt_pending)
+        self.searcher_data = check_known("searcher_data", searcher_data, FEEDS)
+        self.maxt_pending = check_flag("maxt_pending", maxt_pending)
         self.follows = "milestones" if searcher_data == "rungs" else "reports"
         if isinstance(base_estimator, str):
-            _known("base_estimator", base_estimator, _ESTIMATORS)
+            check_known("base_estimator", base_estimator, _ESTIMATORS)
         elif not hasattr(base_estimator, "predict"):
             raise SpecError(
                 f"Bayes(base_estimator={base_estimator!r}): needs a scikit-learn regressor or one "
@@ -159,7 +159,12 @@ class Bayes(Searcher):
 
     def warm_up(self) -> None:
         """Import scikit-optimize and SciPy, which takes seconds."""
-        from nbtune.searchers import ascent, gaussian, outlook  # noqa: F401, PLC0415 - that is it
+        from nbtune.searchers import (  # noqa: F401, PLC0415 - that is it
+            ascent,
+            gaussian,
+            outlook,
+            shortfall,
+        )
 
     def set_goals(self, goals: Sequence[Goal]) -> None:
         """Take the direction, so that a reason shows the metric's own values."""
@@ -398,30 +403,3 @@ def _refitted_at(count: int) -> int:
     while (following := size + max(1, size // 10)) <= count:
         size = following
     return size
-
-
-def _count(value: object) -> int:
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise SpecError(
-            f"Bayes(n_initial={value!r}): needs an integer of at least 1", "searcher.n_initial"
-        )
-    return number
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise SpecError(f"Bayes({name}={value!r}): needs True or False", f"searcher.{name}")
-    return value
-
-
-def _known(name: str, value: object, known: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise SpecError(
-            f"Bayes({name}={value!r}): is not known. {nearest(str(value), known)}",
-            f"searcher.{name}",
-        )
-    return value
