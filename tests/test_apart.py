@@ -181,3 +181,20 @@ def test_a_hint_counts_there_as_here(distant):
     here.setup(SPACE, seed=0)
 
     assert asked(distant(Bayes(n_initial=4))) == asked(Mind(here))
+
+
+class Following(Counting):
+    """Suggests by how often it was told how far a trial is."""
+
+    follows = "milestones"
+
+    def follow(self, params, scores, *, step, until):
+        self.told += step == 3 and until == 9 and scores is None
+
+
+def test_how_far_a_trial_is_reaches_the_searcher(distant):
+    mind = distant(Following())
+    first = mind.suggest(0).params
+    mind.follow(0, first, None, 3, 9)
+
+    assert mind.suggest(1).params["x"] == 0.012  # told once, asked twice

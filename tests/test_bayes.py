@@ -3,6 +3,7 @@
 import logging
 import math
 import pickle
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.stats import qmc
 
 from nbtune.exceptions import SpecError
 from nbtune.searchers import Bayes, Random, Searcher
-from nbtune.searchers.bayes import losses_of, quasi_random, worth_modelling
+from nbtune.searchers.bayes import quasi_random, worth_modelling
+from nbtune.searchers.losses import losses_of
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
-from nbtune.trial import Params
+from nbtune.trial import Goal, Params
 
 BRANIN = Space({"x": Real(-5, 10), "y": Real(0, 15)})
 HARTMANN = Space({f"x{i}": Real(0, 1) for i in range(6)})
@@ -355,6 +357,8 @@ def test_it_pickles_with_a_regressor_of_ones_own():
         ({"n_initial": 0}, r"Bayes\(n_initial=0\): needs an integer of at least 1"),
         ({"n_initial": True}, r"Bayes\(n_initial=True\): needs an integer"),
         ({"n_initial": 2.5}, r"Bayes\(n_initial=2\.5\): needs an integer"),
+        ({"searcher_data": "rung"}, r"searcher_data='rung'\): .* Did you mean 'rungs'\?"),
+        ({"maxt_pending": 1}, r"maxt_pending=1\): needs True or False"),
         ({"acquisition": "ei"}, r"acquisition='ei'\): is not known\. Did you mean 'EI'\?"),
         ({"base_estimator": "GBRT"}, r"base_estimator='GBRT'\): .* Known: GP, ET, RF"),
         ({"base_estimator": 3}, r"base_estimator=3\): needs a scikit-learn regressor"),
@@ -368,3 +372,70 @@ def test_a_wrong_argument_is_refused_by_name(options, message):
 def test_an_unknown_keyword_is_refused():
     with pytest.raises(TypeError, match="acq_func"):
         Bayes(acq_func="EI")
+
+
+def test_it_shows_the_arguments_that_are_not_the_usual():
+    shown = repr(Bayes(searcher_data="all", maxt_pending=True))
+
+    assert "searcher_data='all', maxt_pending=True" in shown
+    assert "maxt_pending" not in repr(Bayes())
+
+
+# --- reasons
+
+
+def reason(searcher: Bayes, number: int = 12, pending: tuple[Params, ...] = ()) -> str:
+    searcher.suggest(number, list(pending))
+    return searcher.why
+
+
+def test_a_start_says_so():
+    assert reason(ready(BRANIN), 0) == "quasi-random start"
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_a_reason_shows_what_is_expected_in_the_metrics_own_values(direction, sign):
+    searcher = Bayes()
+    searcher.set_goals([Goal(metric="y", direction=direction)])
+    searcher.setup(BRANIN, seed=0)
+    told(searcher, BRANIN, branin)
+
+    why = reason(searcher)
+
+    pattern = r"log-EI \S+: expects (\S+) ± (\S+) against the best (\S+)"
+    expects, spread, best = map(float, re.fullmatch(pattern, why).groups())
+    assert best == pytest.approx(-sign * min(branin(BRANIN.sample(s)) for s in range(12)), rel=1e-3)
+    assert spread > 0
+    assert -400 < sign * expects < 100
+
+
+@pytest.mark.parametrize(("kind", "name"), [("LCB", "LCB"), ("PI", "log-PI")])
+def test_a_reason_names_what_was_maximised(kind, name):
+    assert reason(told(ready(BRANIN, acquisition=kind), BRANIN, branin)).startswith(f"{name} ")
+
+
+def test_a_reason_counts_what_is_pending():
+    searcher = told(ready(BRANIN), BRANIN, branin)
+
+    why = reason(searcher, 12, (BRANIN.sample(50), BRANIN.sample(51)))
+
+    assert why.endswith(", 2 pending assumed as predicted")
+
+
+def test_where_the_model_fails_the_reason_says_so(caplog):
+    class Broken:
+        def fit(self, x, y):
+            raise FloatingPointError("singular")
+
+        def predict(self, x, return_std=False):
+            raise FloatingPointError("singular")
+
+    searcher = told(ready(BRANIN, base_estimator=Broken()), BRANIN, branin)
+
+    assert reason(searcher) == "random: the model failed"
+
+
+def test_equal_scores_leave_a_reason_without_a_unit():
+    searcher = told(ready(BRANIN), BRANIN, lambda params: 1.0)
+
+    assert "expects" not in reason(searcher)

@@ -11,7 +11,7 @@ from nbtune.engine import TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Run
 from nbtune.schedulers import Hyperband, MedianRule, SyncHyperband, registry
-from nbtune.searchers import Points
+from nbtune.searchers import Bayes, Points, Random
 from nbtune.store import Batch, Store, TrialRow
 from nbtune.trial import Status, Trial
 from nbtune.workers import Inline, Local, Simulated
@@ -179,3 +179,64 @@ def test_a_trial_goes_on_from_its_checkpoint_past_the_rungs_behind_it(scheduler,
     [after] = again.snapshot().trials
     assert [each.step for each in after.reports] == [each.step for each in trial.reports]
     assert (after.status, after.reason) == (trial.status, trial.reason)
+
+
+class Listening(Random):
+    """Writes down all that it is told."""
+
+    follows = "reports"
+    heard: list[tuple] = []  # of all copies: a sweep uses one
+
+    def observe(self, params, score, *, step, ended):
+        self.heard.append(("observe", params["quality"], score, step, ended))
+
+    def follow(self, params, scores, *, step, until):
+        self.heard.append(("follow", params["quality"], scores, step, until))
+
+
+@each
+# FEATURES A6, A8
+def test_a_resumed_sweep_tells_the_searcher_the_same_history_again(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Listening, "heard", [])
+    whole = sweep(name, tmp_path / "whole", searcher=Listening())
+    events = watched(whole)
+    told = list(Listening.heard)
+    ends = [place for place, event in enumerate(events, 1) if isinstance(event, TrialEnded)]
+
+    for cut in ends[2 :: max(1, len(ends) // 4)]:
+        Listening.heard.clear()
+        again = interrupted(whole, as_it_stood(events[:cut]), tmp_path / str(cut))
+        again.resume()
+        assert again.wait(30)
+
+        assert Listening.heard == told, cut
+
+
+class Silent(Bayes):
+    """Learns, and keeps what it has learnt from what is tried."""
+
+    used: list["Silent"] = []
+
+    def setup(self, space, *, seed):
+        super().setup(space, seed=seed)
+        self.used.append(self)
+
+    def suggest(self, number, pending):
+        return self.space.sample(number)
+
+
+# FEATURES A6, A8
+@pytest.mark.parametrize("data", ["rungs", "all", "rungs_and_last"])
+def test_bayes_knows_as_much_after_an_interruption(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Silent, "used", [])
+    searcher = Silent(searcher_data=data, maxt_pending=True)
+    whole = sweep("promotion", tmp_path / "whole", searcher=searcher, trials=16)
+    events = watched(whole)
+    ends = [place for place, event in enumerate(events, 1) if isinstance(event, TrialEnded)]
+    again = interrupted(whole, as_it_stood(events[: ends[9]]), tmp_path / "again")
+    again.resume()
+    assert again.wait(60)
+
+    first, last = (each for each in Silent.used if each._courses.count)
+
+    assert Bayes.suggest(last, 50, []) == Bayes.suggest(first, 50, [])

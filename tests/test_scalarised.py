@@ -187,3 +187,23 @@ def test_what_the_searcher_refuses_is_refused():
 
     with pytest.raises(SpaceError, match="not for me"):
         ready(Picky())
+
+
+def test_how_far_trials_are_is_passed_on_with_joined_scores():
+    class Following(Copycat):
+        follows = "reports"
+        ahead: list = []
+
+        def follow(self, params, scores, *, step, until):
+            Following.ahead.append((params["x"], scores, step, until, self.longest))
+
+    searcher = ready(Following())
+    searcher.longest = 9
+    searcher.follow({"x": 0.1, "y": 0.0}, None, step=0, until=3)
+    searcher.follow({"x": 0.1, "y": 0.0}, (1.0, 1.0), step=1, until=3)
+    tell(searcher, (0.2, (0.0, 0.0)))
+
+    searcher.suggest(0, ())
+
+    assert searcher.follows == "reports"
+    assert Following.ahead == [(0.1, None, 0, 3, 9), (0.1, (0.0,), 1, 3, 9)]

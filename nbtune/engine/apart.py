@@ -84,6 +84,12 @@ class DistantMind:
         """Learn a result."""
         self._tell("observe", number, params, scores, step, ended)
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int
+    ) -> None:
+        """Learn how far a trial is."""
+        self._tell("follow", number, params, scores, step, until)
+
     def hint(self, number: int, params: Params, scores: Scores, step: int) -> None:
         """Learn the result of a trial that the present space holds only roughly."""
         self._tell("hint", number, params, scores, step)

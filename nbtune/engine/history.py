@@ -11,15 +11,28 @@ from nbtune.schedulers.base import Scheduler
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal, Status
 
-__all__ = ["Learnt", "Replayed", "recall", "replay"]
+__all__ = ["Replayed", "Retold", "What", "recall", "replay"]
 
 
-class Learnt(NamedTuple):
-    """What the searcher was told: trial `number` as it stood after so many `reports`."""
+class What(IntEnum):
+    """What happens at a moment; of the same trial at the same time in this order."""
 
+    START = 0
+    REPORT = 1
+    END = 2
+    MILESTONE = 3  # in a story alone: a report from which the scheduler let the trial go on
+
+
+class Retold(NamedTuple):
+    """Something that happened to trial `number`, when it had made so many `reports`.
+
+    A pause is an end. ``until`` is how far the scheduler let the trial go, None where it ended it.
+    """
+
+    what: What
     number: int
     reports: int
-    ended: bool
+    until: int | None = None
 
 
 class Replayed(NamedTuple):
@@ -27,11 +40,11 @@ class Replayed(NamedTuple):
 
     ``decisions`` says, by trial, how the scheduler ended its last run: with Stop, Complete, Reject
     or Pause. One that neither ended nor paused, and is in there, was interrupted before that was
-    done. ``learnt`` is what the searcher was told of all these trials, in the same order.
+    done. ``story`` is all that happened, as the engine lived it.
     """
 
     decisions: dict[int, Decision]
-    learnt: list[Learnt]
+    story: list[Retold]
 
 
 def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> Replayed:
@@ -40,13 +53,13 @@ def replay(scheduler: Scheduler, runs: Iterable[Run], goal: Goal) -> Replayed:
     told = _Told(scheduler, goal)
     for moment in _moments(by_number.values(), ends=True):
         match moment.what:
-            case _What.START:
+            case What.START:
                 told.start(moment.number)
-            case _What.REPORT:
+            case What.REPORT:
                 told.report(moment.number, moment.step, moment.metrics)
-            case _What.END:
+            case What.END:
                 told.end(by_number[moment.number])
-    return Replayed(told.ended, told.learnt)
+    return Replayed(told.ended, told.story)
 
 
 def recall(rules: Sequence[StopRule], runs: Iterable[Run], elapsed: float, folder: Path) -> None:
@@ -62,7 +75,7 @@ def recall(rules: Sequence[StopRule], runs: Iterable[Run], elapsed: float, folde
     ends = {run.number: run for run in runs if run.status.ended}
     for moment in _moments(runs):
         now = min(elapsed, moment.time - began)
-        if moment.what is _What.REPORT:
+        if moment.what is What.REPORT:
             for rule in rules:
                 rule.reported(moment.number, moment.metrics, now)
         run = ends.get(moment.number)
@@ -81,12 +94,13 @@ class _Told:
         self._values: dict[int, float] = {}
         self._counts: dict[int, int] = {}
         self.ended: dict[int, Decision] = {}
-        self.learnt: list[Learnt] = []
+        self.story: list[Retold] = []
 
     def start(self, number: int) -> None:
         """Tell that a trial starts, or goes on after a pause."""
         self.ended.pop(number, None)
-        self._milestones[number] = self._scheduler.start(number).until
+        self._milestones[number] = until = self._scheduler.start(number).until
+        self.story.append(Retold(What.START, number, self._counts.get(number, 0), until))
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
         """Tell a report, if the scheduler was asked about it."""
@@ -96,20 +110,24 @@ class _Told:
         if self._goal.metric in metrics:
             self._values[number] = metrics[self._goal.metric]
         until, score = self._milestones[number], self._goal.score(self._values.get(number))
-        if until is None or step < until or score is None:
+        if until is None or step < until:
+            self.story.append(Retold(What.REPORT, number, count, until))
+            return
+        if score is None:
             return
         decision = self._scheduler.decide(number, step, score)
         if isinstance(decision, Continue):
             self._milestones[number] = decision.until
-        else:
-            self._milestones[number] = None
-            self.ended[number] = decision
-        if isinstance(decision, Continue | Pause):
-            self.learnt.append(Learnt(number, count, ended=isinstance(decision, Pause)))
+            self.story.append(Retold(What.MILESTONE, number, count, decision.until))
+            return
+        self._milestones[number] = None
+        self.ended[number] = decision
+        if isinstance(decision, Pause):
+            self.story.append(Retold(What.END, number, count))
 
     def end(self, run: Run) -> None:
         """Tell that a trial ended; the scheduler, unless it ended it itself."""
-        self.learnt.append(Learnt(run.number, len(run.reports), ended=True))
+        self.story.append(Retold(What.END, run.number, len(run.reports)))
         if self._milestones.get(run.number) is None:
             return
         has_failed = run.status is Status.FAILED
@@ -117,20 +135,12 @@ class _Told:
         self._scheduler.end(run.number, run.last_step, score)
 
 
-class _What(IntEnum):
-    """What happens at a moment; of the same trial at the same time in this order."""
-
-    START = 0
-    REPORT = 1
-    END = 2
-
-
 class _Moment(NamedTuple):
     """Something that happened, as it sorts: the engine gives no two of them the same time."""
 
     time: float
     number: int
-    what: _What
+    what: What
     step: int = 0
     metrics: Mapping[str, float] = {}
 
@@ -140,11 +150,11 @@ def _moments(runs: Iterable[Run], *, ends: bool = False) -> list[_Moment]:
     moments = []
     for run in runs:
         time = run.started or 0.0
-        moments.append(_Moment(time, run.number, _What.START))
+        moments.append(_Moment(time, run.number, What.START))
         for report in run.reports:
             time = max(time, report.time)  # what was decided on came to the engine a little later
-            moments.append(_Moment(time, run.number, _What.REPORT, report.step, report.metrics))
+            moments.append(_Moment(time, run.number, What.REPORT, report.step, report.metrics))
         if ends and run.status.ended:
             time = max(time, run.ended or 0.0)
-            moments.append(_Moment(time, run.number, _What.END))
+            moments.append(_Moment(time, run.number, What.END))
     return sorted(moments, key=lambda moment: moment[:4])

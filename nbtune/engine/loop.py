@@ -22,7 +22,8 @@ from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
-from nbtune.engine.history import Learnt, recall, replay
+from nbtune.engine.feed import Feed
+from nbtune.engine.history import What, recall, replay
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -110,6 +111,7 @@ class Engine:
         self._announcer = Announcer()
         self._inbox = workers.inbox()
         self._turns = Turns(window)
+        self._feed = Feed(self._ledger, self._turns)
         self._set_up_search(searcher)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
         self._ending = Ending(self._ledger, self._watch, workers)
@@ -290,7 +292,7 @@ class Engine:
     def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
         runs = self._runs_of(history)
         started = [run for run in runs if run.started is not None]
-        decisions, learnt = replay(self._scheduler, started, self._ledger.goals[0])
+        decisions, story = replay(self._scheduler, started, self._ledger.goals[0])
         over = []
         for run, (trial, origin) in zip(runs, history, strict=True):
             if origin == "suggested":
@@ -310,7 +312,7 @@ class Engine:
             self._clerk.adopt(run)
             self._teller.begin(run)
             over.append(run)
-        self._learn_again(learnt)
+        self._feed.tell_again(story)
         recall(rules, over, self._watch.elapsed, self._job.folder)
 
     def _runs_of(self, history: Sequence[tuple[Trial, str]]) -> list[Run]:
@@ -333,26 +335,14 @@ class Engine:
         by it meanwhile. What a trial did before a pause stays: it will be promoted again.
         """
         started = [run for run in runs if run.started is not None]
-        _, learnt = replay(copy.deepcopy(self._scheduler), started, self._ledger.goals[0])
-        kept = {each.number: each.reports for each in learnt if each.ended}
+        _, story = replay(copy.deepcopy(self._scheduler), started, self._ledger.goals[0])
+        kept = {each.number: each.reports for each in story if each.what is What.END}
         for run in started:
             over = run.status.ended or run.status is Status.PAUSED
             if not over and not has_checkpoint(self._job.folder / str(run.number)):
                 del run.reports[kept.get(run.number, 0) :]
                 if not run.reports:
                     run.started = None
-
-    def _learn_again(self, learnt: Sequence[Learnt]) -> None:
-        """Tell the searcher what it was told of trials, in the same order."""
-        for number, count, ended in learnt:
-            run = self._ledger.runs[number]
-            if len(run.reports) >= count:  # else it starts anew, and will report all that again
-                self._observe(run, ended=ended, count=count)
-        told = {each.number for each in learnt if each.ended}
-        for run in self._ledger.runs:
-            over = run.status.ended or run.status is Status.PAUSED
-            if over and run.number not in told:  # interrupted when its end had been decided
-                self._observe(run, ended=True)
 
     def _start_again(self, trial: Trial, origin: str) -> None:
         """Take up a trial that was running: from its checkpoint, without one from the start."""
@@ -431,6 +421,7 @@ class Engine:
     def _start(self, run: Run, slot: int) -> None:
         self._turns.begin(run.number)
         milestone = self._scheduler.start(run.number).until
+        self._feed.start(run, milestone)
         self._ledger.start(run, slot, self._moment(self._inbox.now()))
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
@@ -452,11 +443,13 @@ class Engine:
         def post(answer: Suggested) -> None:
             self._inbox.put(_Command(lambda: self._on_suggested(answer, thinker)))
 
+        searcher.longest = self._scheduler.longest
         inline = self._inbox.virtual or searcher.quick
         thinker = Thinker(searcher, post, inline=inline)
         self._thinker = thinker
         self._supply = Supply(thinker, searcher.prefetch)
         self._teller = Teller(thinker, self._timeline)
+        self._feed.use(self._teller, searcher.follows, self._supply.result_came)
 
     def _edit(self, space: Space, searcher: Searcher) -> None:
         """Search another space from now on; suggestions that are not yet trials are dropped."""
@@ -470,10 +463,7 @@ class Engine:
             self._teller.begin(run)
             if run.origin == "suggested":
                 self._supply.skip()
-        over = [run for run in runs if run.status.ended or run.status is Status.PAUSED]
-        for run in sorted(over, key=lambda run: run.ended or 0.0):
-            if run.number not in self._turns:  # else it is told in its turn
-                self._observe(run, ended=True)
+        self._feed.tell_all()
 
     def _on_suggested(self, answer: Suggested, thinker: Thinker) -> None:
         if thinker is not self._thinker:
@@ -511,6 +501,8 @@ class Engine:
         self._clerk.report(run, reports)
         if self._announcer.heard:
             self._announcer.announce(TrialReported(run.number, tuple(reports)))
+        if self._feed.hears_reports:
+            self._feed.report(run, reports[:-1] if event.waiting else reports)
         self._obey(self._watch.reported(run, reports))
         if event.waiting and self._turns.window is not None and not self._scheduler.judges_alone:
             self._turns.tell(run.number, partial(self._answer, run, run.retried))
@@ -552,7 +544,7 @@ class Engine:
             return Continue(run.last_step + 1)
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
-            self._observe(run, ended=False)
+            self._feed.milestone(run, decision.until)
             return decision
         run.reason = getattr(decision, "reason", "")
         run.decided = True
@@ -579,7 +571,7 @@ class Engine:
             score = None if status is Status.FAILED else self._ledger.score(run)
             end = partial(self._scheduler.end, run.number, run.last_step, score)
             self._turns.tell(run.number, end)
-        self._observe(run, ended=True)
+        self._feed.end(run)
         if status.ended:
             self._obey(self._watch.ended(run.snapshot(self._job.folder)))
         self._clerk.mark(run)
@@ -603,19 +595,6 @@ class Engine:
         run.why = noted(run.why, f"started again after {why}")
         self._waiting.appendleft(run)
         self._clerk.mark(run)
-
-    def _observe(self, run: Run, *, ended: bool, count: int | None = None) -> None:
-        """Tell the searcher, in turn, how a run stands, or stood after `count` of its reports."""
-        scores, step = self._ledger.scores(run), run.last_step
-        if count and (count < len(run.reports) or not ended):  # it had not failed yet
-            scores, step = self._ledger.scores_after(run, count), run.reports[count - 1].step
-
-        def act() -> None:
-            self._teller.observe(run, scores, step=step, ended=ended)
-            if ended:
-                self._supply.result_came()
-
-        self._turns.tell(run.number, act, last=ended)
 
     def _judge_start(self, run: Run) -> None:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""

@@ -47,6 +47,12 @@ class Mind:
             self._pending.pop(number, None)
         self._searcher.learn(params, scores, step=step, ended=ended)
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, step: int, until: int
+    ) -> None:
+        """Learn how far a trial is."""
+        self._searcher.follow(params, scores, step=step, until=until)
+
     def hint(self, number: int, params: Params, scores: Scores, step: int) -> None:
         """Learn the result of a trial that the present space holds only roughly."""
         del number

@@ -42,6 +42,12 @@ class Teller:
         elif run.status.ended and step == run.last_step and ended and scores is not None:
             self._thinker.hint(run.number, told.params, scores, step=step)
 
+    def follow(self, run: Run, scores: Scores | None, *, step: int, until: int) -> None:
+        """Tell how far a trial is, to a searcher that follows."""
+        told = self._told(run)
+        if told is not None and told.exact:
+            self._thinker.follow(run.number, told.params, scores, step=step, until=until)
+
     def _told(self, run: Run) -> Recast | None:
         edits = self._timeline.edits
         if not edits or edits[-1].trial <= run.number:

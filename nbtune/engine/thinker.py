@@ -85,6 +85,12 @@ class Thinker:
         """Tell the result of a trial that the present space holds only roughly."""
         self._do(lambda: self._guard(self._mind.hint, number, params, scores, step))
 
+    def follow(
+        self, number: int, params: Params, scores: Scores | None, *, step: int, until: int
+    ) -> None:
+        """Tell how far a trial is; only for a searcher that follows."""
+        self._do(lambda: self._guard(self._mind.follow, number, params, scores, step, until))
+
     def ask(self, index: int) -> None:
         """Ask for the suggestion of that index; the answer is posted."""
 

@@ -68,6 +68,8 @@ class Scheduler(ABC):
     ----------
     resume : bool
         Whether a promoted trial goes on from its checkpoint; when False it starts over.
+    longest : int or None
+        The most steps that one trial may spend, once set up; None where nobody knows.
     judges_alone : bool
         Whether it judges a trial by its own reports alone, or not at all.
     synchronous : bool
@@ -79,11 +81,13 @@ class Scheduler(ABC):
     resume: bool = True
     judges_alone: bool = False
     synchronous: bool = False
+    longest: int | None = None
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
         """Take the seed, the step's name for messages, and the objective's ``epochs``, if any."""
         self.seed = seed
         self.step_name = step_name
+        self.longest = max_t
 
     @abstractmethod
     def start(self, number: int) -> Continue:

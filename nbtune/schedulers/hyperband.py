@@ -95,7 +95,7 @@ class Hyperband(Scheduler):
             is longer than it.
         """
         super().setup(seed=seed, step_name=step_name, max_t=max_t)
-        self._limit = max_t if self.max_t is None else self.max_t
+        self._limit = self.longest = max_t if self.max_t is None else self.max_t
         self._check_limit()
         if self._limit is None and self.brackets > 1:
             raise SpecError(

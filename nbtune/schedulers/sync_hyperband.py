@@ -156,7 +156,7 @@ class SyncHyperband(Scheduler):
                 "SyncHyperband(max_t=81)",
                 "scheduler.max_t",
             )
-        self._limit = limit
+        self._limit = self.longest = limit
         self._plans = bracket_plans(limit, self.reduction_factor)
         self._brackets: list[_Bracket] = []
         self._opened = 0  # brackets of the plan

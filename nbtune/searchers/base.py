@@ -51,6 +51,16 @@ class Searcher(ABC):
     why: str = ""
     """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
 
+    follows: str = ""
+    """What else it wants to be told, by `follow`, of trials that a scheduler judges on their way.
+
+    Empty for nothing, "milestones" for how far each is let go, "reports" for what each reports
+    between its milestones as well.
+    """
+
+    longest: int | None = None
+    """The most steps that one trial may spend, where the scheduler knows; set before it is told."""
+
     def set_goals(self, goals: Sequence[Goal]) -> None:
         """Take what the sweep optimises; called before `setup`.
 
@@ -130,6 +140,25 @@ class Searcher(ABC):
             is missing, all ``-inf`` when one value is NaN.
         """
         self.observe(params, None if scores is None else scores[0], step=step, ended=ended)
+
+    def follow(  # noqa: B027 - most have no use for it
+        self, params: Params, scores: Scores | None, *, step: int, until: int
+    ) -> None:
+        """Learn how far a trial is; called where `follows` asks for it and a milestone is ahead.
+
+        Parameters
+        ----------
+        params : dict
+            As in `observe`.
+        scores : tuple of float or None
+            Of a report below the trial's milestone, as in `learn`. None when the trial starts, at
+            step 0 or where it goes on after a pause, and when it goes on from a milestone, whose
+            result has been told.
+        step : int >= 0
+            How far it is.
+        until : int
+            Its next milestone.
+        """
 
     def hint(self, params: Params, scores: Scores, *, step: int) -> None:  # noqa: B027
         """Learn a result that is no trial of this search: it informs, and nothing counts as tried.

@@ -5,26 +5,30 @@ seed and the trial's number alone.
 """
 
 import logging
-import operator
 from collections.abc import Hashable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nbtune.exceptions import SpecError, nearest
+from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
+from nbtune.searchers.bayes_arguments import check_count, check_flag, check_known
 from nbtune.searchers.columns import Columns
-from nbtune.searchers.surrogate import Array, Regression, one_thread, quiet
+from nbtune.searchers.courses import FEEDS, Courses, Row
+from nbtune.searchers.fidelity import FullRuns, Table, shortness, tabulated
+from nbtune.searchers.losses import losses_of, scores_again, warped
+from nbtune.searchers.reason import expected
+from nbtune.searchers.surrogate import Array, Regression, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.searchers.utility import options_of_utility
 from nbtune.space import Space
-from nbtune.trial import Params
+from nbtune.trial import Goal, Params
 
 if TYPE_CHECKING:
     from nbtune.searchers.outlook import Outlook
 
-__all__ = ["Bayes", "losses_of", "quasi_random", "warped", "worth_modelling"]
+__all__ = ["Bayes", "quasi_random", "worth_modelling"]
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -39,6 +43,19 @@ _ALWAYS_REFITTED = 60  # observations; with more, the kernel is found anew at ev
 _MOST_SCORED = 2000  # points of a space, of which all are scored
 
 
+class _View(NamedTuple):
+    """What a model makes of other places, and what it was made from.
+
+    ``best`` are places, the best first; ``losses`` and ``scores`` are results, as the model sees
+    them and as they were told.
+    """
+
+    outlook: "Outlook"
+    best: Array
+    losses: Array
+    scores: Array
+
+
 class Bayes(Searcher):
     """Model the scores, and try what promises most.
 
@@ -48,6 +65,11 @@ class Bayes(Searcher):
     space of up to 2,000 points, the best of them all. Failed trials and those without a finite
     score count as the worst one seen; of more than 200 the best and the newest are modelled.
     Hints, such as the results of an earlier sweep, are modelled as they are.
+
+    Under a scheduler that judges trials on their way, the results of short runs are modelled too,
+    as biased and noisy looks at the scores of full ones (`shortfall`), and the point of best
+    acquisition for a full run is suggested. What is best so far is then what the model makes of
+    the points that were tried. Pending trials count with the result that they are on their way to.
 
     Parameters
     ----------
@@ -64,6 +86,12 @@ class Bayes(Searcher):
         The improvement that EI and PI look for, in standard deviations of the warped scores.
     kappa : float
         How much LCB makes of uncertainty, in standard deviations of the prediction.
+    searcher_data : {"rungs", "all", "rungs_and_last"}
+        Which results count under such a scheduler: those at its milestones, and each trial's last;
+        every report; or those at milestones and the latest of each trial. "all" makes more to
+        model of what says little more; the other two cost about the same.
+    maxt_pending : bool
+        Whether a running trial is also pending as a full run.
 
     Raises
     ------
@@ -72,6 +100,10 @@ class Bayes(Searcher):
     """
 
     apart = True
+    follows = "milestones"
+    searcher_data = "rungs"  # also of one that was pickled before there was a choice
+    maxt_pending = False
+    _sign = 1.0
 
     def __init__(
         self,
@@ -81,14 +113,19 @@ class Bayes(Searcher):
         acquisition: str = "EI",
         xi: float = 0.0,
         kappa: float = 1.96,
+        searcher_data: str = "rungs",
+        maxt_pending: bool = False,
     ) -> None:
-        self.n_initial = _count(n_initial)
+        self.n_initial = check_count(n_initial)
         self.base_estimator = base_estimator
-        self.acquisition = _known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
+        self.acquisition = check_known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
+        self.searcher_data = check_known("searcher_data", searcher_data, FEEDS)
+        self.maxt_pending = check_flag("maxt_pending", maxt_pending)
+        self.follows = "milestones" if searcher_data == "rungs" else "reports"
         if isinstance(base_estimator, str):
-            _known("base_estimator", base_estimator, _ESTIMATORS)
+            check_known("base_estimator", base_estimator, _ESTIMATORS)
         elif not hasattr(base_estimator, "predict"):
             raise SpecError(
                 f"Bayes(base_estimator={base_estimator!r}): needs a scikit-learn regressor or one "
@@ -105,30 +142,40 @@ class Bayes(Searcher):
         return cls(n_initial, **options_of_utility(utility))
 
     def __repr__(self) -> str:
+        feed = "" if self.searcher_data == "rungs" else f", searcher_data={self.searcher_data!r}"
+        feed += ", maxt_pending=True" if self.maxt_pending else ""
         return (
             f"Bayes({self.n_initial}, base_estimator={self.base_estimator!r}, "
-            f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa})"
+            f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa}{feed})"
         )
 
     def setup(self, space: Space, *, seed: int) -> None:
         """Take the space and the seed."""
         super().setup(space, seed=seed)
         self.finite = space.size is not None
-        self._observed: dict[Hashable, int] = {}  # the key of each observation, its position
-        self._places: list[Array] = []  # in the unit cube, one an observation, oldest first
-        self._scores: list[float | None] = []
+        self._courses = Courses(self.searcher_data, maxt_pending=self.maxt_pending)
         self._columns = Columns(space)
-        self._kernels: dict[int, Array] = {}  # the last one found, by how many observations
+        self._kernels: dict[tuple[str, int], Array] = {}  # the last one, by how many results
         self._warned = False
 
     def warm_up(self) -> None:
         """Import scikit-optimize and SciPy, which takes seconds."""
-        from nbtune.searchers import ascent, gaussian, outlook  # noqa: F401, PLC0415 - that is it
+        from nbtune.searchers import (  # noqa: F401, PLC0415 - that is it
+            ascent,
+            gaussian,
+            outlook,
+            shortfall,
+        )
+
+    def set_goals(self, goals: Sequence[Goal]) -> None:
+        """Take the direction, so that a reason shows the metric's own values."""
+        self._sign = -1.0 if goals[0].direction == "minimize" else 1.0
 
     def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
         """Return a point that is neither observed nor `pending`; None when there is none."""
-        tried = {*self._observed, *map(self.space.key, pending)}
-        if len(self._scores) < self.n_initial or self._finite_scores() < 2:
+        tried = {*self._courses.places, *map(self.space.key, pending)}
+        if not self._can_model():
+            self.why = "quasi-random start"
             return self._start(number, tried)
         try:
             with one_thread():
@@ -137,35 +184,46 @@ class Bayes(Searcher):
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
             _LOG.log(level, "the model failed, params are drawn at random: %r", error)
+            self.why = "random: the model failed"
             return draw_untried(self.space, tried, seed=self.seed, number=number)
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
-        """Learn the last score of a trial; a later one of the same params takes its place."""
+        """Learn a result: the last of a trial, or one at a milestone from which it goes on."""
+        key, place = self.space.key(params), self.space.to_unit(params)
         if not ended:
+            self._courses.rung(key, place, step, score)
             return
-        key = self.space.key(params)
-        if key in self._observed:  # it was paused, and went on
-            self._scores[self._observed[key]] = score
+        if key in self._courses.last and not self._courses.judged:  # it ran again
             self._kernels.clear()
-            return
-        self._observed[key] = len(self._scores)
-        self._places.append(self.space.to_unit(params))
-        self._scores.append(score)
+        self._courses.end(key, place, step, score)
+
+    def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
+        """Learn how far a trial is, and with ``searcher_data`` not "rungs" what it reports."""
+        self._courses.longest = self.longest
+        key, place = self.space.key(params), self.space.to_unit(params)
+        if scores is None:
+            self._courses.start(key, place, step, until)
+        else:
+            self._courses.report(key, place, step, scores[0])
 
     def hint(self, params: Params, scores: Scores, *, step: int) -> None:
         """Model a result that is no trial of this search; its point is as good as untried."""
         key = self.space.key(params)
-        if key in self._observed:  # tried here: that says more
-            return
-        self.observe(params, scores[0], step=step, ended=True)
-        del self._observed[key]
+        if key not in self._courses.places:  # else it was tried here: that says more
+            self._courses.end(("hint", key), self.space.to_unit(params), step, scores[0])
 
     def size(self) -> int | None:
         """Return the number of points of a finite space, that of the defaults included."""
         return self.space.size
 
-    def _finite_scores(self) -> int:
-        return sum(score is not None and np.isfinite(score) for score in self._scores)
+    def _can_model(self) -> bool:
+        """Whether there are enough results, and two finite ones."""
+        if self._courses.judged:
+            scores = [row.score for row in self._courses.rows()]
+        else:
+            scores = list(self._courses.last.values())
+        enough = len(scores) >= self.n_initial <= self._courses.trials
+        return enough and sum(score is not None and np.isfinite(score) for score in scores) >= 2
 
     def _start(self, number: int, tried: Set[Hashable]) -> Params | None:
         """Return the point of trial `number` in a sequence that fills the space evenly."""
@@ -176,69 +234,142 @@ class Bayes(Searcher):
 
     def _model(self, number: int, pending: Sequence[Params], tried: Set[Hashable]) -> Params | None:
         """Return the untried point of best acquisition."""
-        from nbtune.searchers.ascent import climb  # noqa: PLC0415 - scipy takes half a second
-
         listed = self.space.size is not None and self.space.size <= _MOST_SCORED
         left = list_untried(self.space, tried) if listed else []
         if listed and len(left) < 2:
+            self.why = "the last point that is left"
             return left[0] if left else None
         rng = np.random.default_rng((_STREAM, self.seed, number))
-        outlook = self._outlook(rng)
-        if pending:
-            outlook = outlook.believing(self._to_units(pending[-_MOST_MODELLED:]))
-        if listed:
+        view = (self._view_of_steps if self._courses.judged else self._view)(pending, rng)
+        found = self._most_promising(view, left, tried, rng)
+        if found is None:
+            self.why = "random: all that the model looked at is tried"
+            return draw_untried(self.space, tried, seed=self.seed, number=number)
+        at = self.space.to_unit(found)[None]
+        self.why = expected(
+            view.outlook.kind,
+            float(view.outlook.promise(at)[0]),
+            view.outlook.foreseen(at),
+            view.losses,
+            self._sign * view.scores,
+            pending=len(pending),
+        )
+        return found
+
+    def _most_promising(
+        self, view: "_View", left: list[Params], tried: Set[Hashable], rng: np.random.Generator
+    ) -> Params | None:
+        """Return the best of those that are `left`, where they are listed; else what is found."""
+        from nbtune.searchers.ascent import climb  # noqa: PLC0415 - scipy takes half a second
+
+        outlook = view.outlook
+        if left:
             return left[int(np.argmax(outlook.promise(self._to_units(left))))]
-        best = np.argsort(losses_of(self._scores), kind="stable")
-        found = climb(
+        return climb(
             self.space,
             self._columns,
             outlook.promise,
             outlook.slope if outlook.has_slope else None,
-            np.array([self._places[index] for index in best[:_MOST_MODELLED]]),
+            view.best,
             tried,
             rng,
         )
-        return found or draw_untried(self.space, tried, seed=self.seed, number=number)
 
-    def _outlook(self, rng: np.random.Generator) -> "Outlook":
-        """Return what a model of the trials so far makes of other places."""
-        from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - as above
-
-        drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
-        losses = losses_of(self._scores)
+    def _view(self, pending: Sequence[Params], rng: np.random.Generator) -> "_View":
+        """Return what a model of the trials' last scores makes of other places."""
+        kind = self._kind(rng)
+        scores = list(self._courses.last.values())
+        losses = losses_of(scores)
         kept = worth_modelling(losses)
-        y = warped(losses[kept])
+        x, y = self._modelled(kept), warped(losses[kept])
         model: Any
         if self.base_estimator == "GP":
-            model = self._process(kept, y)
+            model = self._process(x, y)
         else:
-            x, seed = self._modelled(kept), int(rng.integers(2**31))
-            model = Regression(self.base_estimator, x, y, seed=seed)
-        kind = drawn if self.acquisition == "gp_hedge" else self.acquisition
-        return Outlook(
-            self._columns, model, float(y.min()), kind=kind, xi=self.xi, kappa=self.kappa
-        )
+            model = Regression(self.base_estimator, x, y, seed=int(rng.integers(2**31)))
+        outlook = self._outlook(model, float(y.min()), kind)
+        if pending:
+            outlook = outlook.believing(self._to_units(pending[-_MOST_MODELLED:]))
+        places = list(self._courses.last_places())
+        best = np.argsort(losses, kind="stable")[:_MOST_MODELLED]
+        again = scores_again(losses[kept], scores)
+        return _View(outlook, np.array([places[index] for index in best]), y, again)
 
-    def _process(self, kept: Indices, y: Array) -> Any:
+    def _process(self, x: Array, y: Array) -> Any:
         from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
 
-        process = GaussianProcess(self._hyperparameters(), self._columns.groups)
-        return process.fit(self._modelled(kept), y)
+        return GaussianProcess(self._hyperparameters(), self._columns.groups).fit(x, y)
 
     def _hyperparameters(self) -> Array:
         """Return the kernel for the trials so far, found when there were up to a tenth fewer."""
         from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
 
-        count = _refitted_at(len(self._scores))
-        if count not in self._kernels:
-            losses = losses_of(self._scores[:count])
+        count = _refitted_at(len(self._courses.last))
+        if ("last", count) not in self._kernels:
+            losses = losses_of(list(self._courses.last.values())[:count])
             kept = worth_modelling(losses)
             found = most_probable(self._modelled(kept), warped(losses[kept]), self._columns.groups)
-            self._kernels = {count: found}
-        return self._kernels[count]
+            self._kernels = {("last", count): found}
+        return self._kernels["last", count]
 
     def _modelled(self, kept: Indices) -> Array:
-        return self._columns.of(np.array([self._places[index] for index in kept]))
+        places = list(self._courses.last_places())
+        return self._columns.of(np.array([places[index] for index in kept]))
+
+    def _view_of_steps(self, pending: Sequence[Params], rng: np.random.Generator) -> "_View":
+        """Return what a model of all results, by params and step, makes of full runs elsewhere."""
+        kind = self._kind(rng)
+        table = self._table(self._courses.rows())
+        x = self._columns.of(table.places)
+        model: Any
+        if self.base_estimator == "GP":
+            model = self._shortfall(x, table)
+        else:
+            seed, joint = int(rng.integers(2**31)), FullRuns.with_short(x, table.short)
+            model = FullRuns(Regression(self.base_estimator, joint, table.losses, seed=seed))
+        # Full runs are few, and at first there are none: the best is what the model makes of all.
+        mean, _ = model.posterior(x)
+        least = float(mean.min())
+        if awaited := self._courses.pending(places := self._by_key(pending))[-_MOST_MODELLED:]:
+            places |= self._courses.places
+            there = self._columns.of(np.array([places[key] for key, _ in awaited]))
+            steps = np.array([step for _, step in awaited])
+            least = min(least, float(model.posterior(there)[0].min()))
+            longest = self._courses.longest or self._courses.furthest
+            model = model.believing(there, shortness(steps, longest))
+        best = table.places[np.argsort(mean, kind="stable")]
+        return _View(self._outlook(model, least, kind), best, table.losses, table.scores)
+
+    def _shortfall(self, x: Array, table: Table) -> Any:
+        """Return a process of all results; its kernel is that of up to a tenth fewer."""
+        from nbtune.searchers.shortfall import (  # noqa: PLC0415 - scipy takes half a second
+            Shortfall,
+            most_probable,
+        )
+
+        groups, count = self._columns.groups, _refitted_at(self._courses.count)
+        if ("steps", count) not in self._kernels:
+            then = self._table(self._courses.rows(count))
+            columns = self._columns.of(then.places)
+            found = most_probable(columns, then.short, then.losses, groups)
+            self._kernels = {("steps", count): found}
+        return Shortfall(self._kernels["steps", count], groups, x, table.short, table.losses)
+
+    def _table(self, rows: Sequence[Row]) -> Table:
+        places, longest = self._courses.places, self._courses.longest
+        return tabulated(rows, places, longest, most=_MOST_MODELLED)
+
+    def _by_key(self, points: Sequence[Params]) -> dict[Hashable, Array]:
+        return {self.space.key(params): self.space.to_unit(params) for params in points}
+
+    def _kind(self, rng: np.random.Generator) -> str:
+        drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
+        return drawn if self.acquisition == "gp_hedge" else self.acquisition
+
+    def _outlook(self, model: Any, best: float, kind: str) -> "Outlook":
+        from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - scipy, as above
+
+        return Outlook(self._columns, model, best, kind=kind, xi=self.xi, kappa=self.kappa)
 
     def _to_units(self, points: Sequence[Params]) -> Array:
         return np.array([self.space.to_unit(params) for params in points]).reshape(
@@ -261,19 +392,6 @@ def quasi_random(number: int, n_dims: int, *, seed: int) -> Array:
     return np.asarray((origin + (number + 1) * powers) % 1.0, dtype=np.float64)
 
 
-def losses_of(scores: Sequence[float | None]) -> Array:
-    """Return scores as losses with mean 0 and standard deviation 1, shape (n,).
-
-    Scores that are None or not finite become the worst that is; at least one must be finite.
-    """
-    losses = -np.array([np.nan if score is None else score for score in scores], dtype=np.float64)
-    finite = np.isfinite(losses)
-    losses[~finite] = losses[finite].max()
-    losses /= max(float(np.abs(losses).max()), 1e-300)  # the squares of 1e300 would overflow
-    losses -= losses.mean()
-    return losses / max(float(losses.std()), 1e-12)
-
-
 def worth_modelling(losses: Array) -> Indices:
     """Return the indices of what to model, ascending: all of few, else the best and the newest."""
     indices = np.arange(len(losses))
@@ -284,27 +402,6 @@ def worth_modelling(losses: Array) -> Indices:
     return np.union1d(best, rest[-(_MOST_MODELLED - len(best)) :])
 
 
-def warped(losses: Array) -> Array:
-    """Return losses, shape (n,), made as normal as a Yeo-Johnson transformation makes them.
-
-    A Gaussian process believes in normal losses: without it a few very bad trials leave the
-    differences between the good ones to the noise (Cowen-Rivers et al. 2022, HEBO, section 3.2).
-    """
-    from scipy.stats import yeojohnson  # noqa: PLC0415 - scipy comes with scikit-optimize
-
-    with quiet():
-        standard = _standard(losses)
-        try:
-            bent = _standard(yeojohnson(standard)[0])
-        except _MODEL_ERRORS:
-            return standard
-    return bent if np.isfinite(bent).all() and bent.std() > 0.5 else standard
-
-
-def _standard(losses: Array) -> Array:
-    return np.asarray((losses - losses.mean()) / max(float(losses.std()), 1e-12))
-
-
 def _refitted_at(count: int) -> int:
     """Return at how many observations, at most `count`, the kernel is found anew."""
     size = _ALWAYS_REFITTED
@@ -313,24 +410,3 @@ def _refitted_at(count: int) -> int:
     while (following := size + max(1, size // 10)) <= count:
         size = following
     return size
-
-
-def _count(value: object) -> int:
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise SpecError(
-            f"Bayes(n_initial={value!r}): needs an integer of at least 1", "searcher.n_initial"
-        )
-    return number
-
-
-def _known(name: str, value: object, known: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise SpecError(
-            f"Bayes({name}={value!r}): is not known. {nearest(str(value), known)}",
-            f"searcher.{name}",
-        )
-    return value

@@ -45,6 +45,16 @@ class Outlook:
         self._shape = {"xi": xi, "kappa": kappa}
 
     @property
+    def kind(self) -> str:
+        """What makes a place promising here."""
+        return self._kind
+
+    def foreseen(self, place: Array) -> tuple[float, float, float]:
+        """Return mean and standard deviation at one place, (1, n_dims), and the least loss."""
+        mean, std = self._model.posterior(self._columns.of(place))
+        return float(mean[0]), float(std[0]), self._best
+
+    @property
     def has_slope(self) -> bool:
         """Whether `slope` can be asked."""
         return hasattr(self._model, "posterior_slope")

@@ -31,12 +31,13 @@ def searcher_for(goals: Sequence[Goal], searcher: Searcher) -> Searcher:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """One call of `Searcher.learn`, or of `Searcher.hint`."""
+    """A call of `learn`, of `hint`, or of `follow` where `ended` is None."""
 
     params: Params
     scores: Scores | None
     step: int
-    ended: bool
+    ended: bool | None
+    until: int = 0
     is_hint: bool = False
 
 
@@ -60,6 +61,7 @@ class Scalarised(Searcher):
         self.apart = searcher.apart
         self._goals: tuple[Goal, ...] = ()
         self.editable = searcher.editable
+        self.follows = searcher.follows
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"
@@ -78,6 +80,7 @@ class Scalarised(Searcher):
     def _fresh(self) -> Searcher:
         inner = copy.deepcopy(self.searcher)
         inner.setup(self.space, seed=self.seed)
+        inner.longest = self.longest
         return inner
 
     def warm_up(self) -> None:
@@ -88,10 +91,13 @@ class Scalarised(Searcher):
         """Return what the searcher suggests under the weights of trial `number`."""
         inner = self._fresh()
         for told, score in zip(self._history, self._joined(number), strict=True):
-            if not told.is_hint:
+            joined = None if score is None else (score,)
+            if told.ended is None:
+                inner.follow(told.params, joined, step=told.step, until=told.until)
+            elif not told.is_hint:
                 inner.observe(told.params, score, step=told.step, ended=told.ended)
-            elif score is not None:
-                inner.hint(told.params, (score,), step=told.step)
+            elif joined is not None:
+                inner.hint(told.params, joined, step=told.step)
         params = inner.suggest(number, pending)
         self.why = f"{self._weighted(number)}: {inner.why}" if inner.why else ""
         return params
@@ -117,6 +123,10 @@ class Scalarised(Searcher):
         """Keep a result in every objective; a trial that goes on and lacks one says nothing yet."""
         if ended or scores is not None:
             self._history.append(_Told(params, scores, step, ended))
+
+    def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
+        """Keep how far a trial is, for a searcher that follows."""
+        self._history.append(_Told(params, scores, step, None, until))
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Keep a result in one objective."""
