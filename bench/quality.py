@@ -2,16 +2,19 @@
 
     python bench/quality.py --peers FOLDER [--searchers nbtune optuna-gp ...] [--problems ...]
         [--mode seq|par4] [--seeds 10] [--budget 60] [--out runs.jsonl]
+    python bench/quality.py --peers FOLDER --held-out ...
     python bench/quality.py --peers FOLDER --table runs.jsonl
 
 FOLDER holds ``asktell.py``, the peers' adapters and six problems; nine more are here, so that
-nothing is tuned to few. Every problem is minimised and its least value is known. Seeds are the
-outer loop, the searchers take turns: a run that is cut short is still balanced. ``par4`` asks for
-four points at a time and tells their results together.
+nothing is tuned to few, and twelve in ``held_out.py``, on which nothing is tuned at all. Every
+problem is minimised and its least value is known. Seeds are the outer loop, the searchers take
+turns: a run that is cut short is still balanced. ``par4`` asks for four points at a time and tells
+their results together.
 """
 
 import argparse
 import collections
+import functools
 import json
 import math
 import os
@@ -24,7 +27,8 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import numpy as np  # noqa: E402 - after its number of threads is set
+import held_out  # noqa: E402 - after the number of threads is set
+import numpy as np  # noqa: E402
 
 MARKS = (30, 60, 100)
 FLOOR = 1e-6  # a regret below counts as this much
@@ -149,8 +153,14 @@ class Nbtune:
         from nbtune.searchers import Bayes
 
         self.searcher = Bayes()
-        self.searcher.setup(Space({key: domain(*d) for key, d in space.items()}), seed=seed)
+        self.searcher.setup(Space(self.named(space)), seed=seed)
         self.number, self.pending = 0, []
+
+    def named(self, space):
+        return {key: domain(*bounds) for key, bounds in space.items()}
+
+    def flat(self, params):
+        return params
 
     def ask(self, count=1):
         asked = []
@@ -158,35 +168,67 @@ class Nbtune:
             params = self.searcher.suggest(self.number, list(self.pending))
             self.number += 1
             self.pending.append(params)
-            asked.append((params, params))
+            asked.append((params, self.flat(params)))
         return asked
 
-    def tell(self, handle, config, value):
-        if handle is not None:
-            self.pending.remove(handle)
-        self.searcher.observe(config, -value, step=1, ended=True)
+    def tell(self, params, config, value):
+        self.pending.remove(params)
+        score = -value if math.isfinite(value) else None
+        self.searcher.observe(params, score, step=1, ended=True)
+
+
+class Branching(Nbtune):
+    """The same for a problem of which one param says which others matter."""
+
+    def __init__(self, chooser, branches, space, seed, parallel=1):
+        self.chooser, self.branches = chooser, branches
+        super().__init__(space, seed, parallel)
+
+    def named(self, space):
+        from nbtune import Choice, Space
+
+        flat = super().named(space)
+        parts = [Space({n: flat[n] for n in names}) for names in self.branches.values()]
+        return {self.chooser: Choice(*parts)}
+
+    def flat(self, params):
+        inner = params[self.chooser]
+        [chosen] = [option for option, names in self.branches.items() if set(names) == set(inner)]
+        return {self.chooser: chosen} | inner
+
+
+def adapter(asktell, name, problem):
+    if name == "nbtune" and problem in held_out.BRANCHES:
+        return functools.partial(Branching, *held_out.BRANCHES[problem])
+    return asktell.SEARCHERS[name][0]
 
 
 def run(asktell, name, problem, mode, seed, budget):
     space, function, least = asktell.PROBLEMS[problem]
     least = asktell.fstar(problem) if least is None else least
+    noise, rng = held_out.NOISE.get(problem, 0.0), np.random.default_rng((7, seed))
     width = 4 if mode == "par4" else 1
     began = time.process_time()
-    searcher = asktell.SEARCHERS[name][0](space, seed, width)
-    found = []
+    searcher = adapter(asktell, name, problem)(space, seed, width)
+    found, told = [], []
     while len(found) < budget:
         batch = searcher.ask(width)
-        results = [function(config) for _, config in batch]
+        values = [function(config) for _, config in batch]
+        found += [value if math.isfinite(value) else math.inf for value in values]
+        told += [value + noise * rng.standard_normal() for value in values]
+        results = told[-width:]
+        if not name.startswith(("nbtune", "optuna")):  # these take no failure
+            worst = max((value for value in told if math.isfinite(value)), default=0.0)
+            results = [value if math.isfinite(value) else worst for value in results]
         if width > 1 and hasattr(searcher, "tell_many"):
             searcher.tell_many([config for _, config in batch], results)
         else:
             for (handle, config), value in zip(batch, results, strict=True):
                 searcher.tell(handle, config, value)
-        found += results
     row = {"searcher": name, "problem": problem, "mode": mode, "seed": seed}
-    row |= {f"regret{m}": max(min(found[:m]) - least, FLOOR) for m in MARKS if m <= budget}
     best = np.maximum(np.minimum.accumulate(found) - least, FLOOR)
-    row["curve"] = [float(f"{regret:.3g}") for regret in best]
+    row |= {f"regret{m}": float(best[m - 1]) for m in MARKS if m <= budget}
+    row["curve"] = [float(f"{x:.3g}") if math.isfinite(x) else None for x in best]
     return row | {"cpu_s": round(time.process_time() - began, 2)}
 
 
@@ -230,6 +272,7 @@ def main():
     parser.add_argument("--peers", required=True, type=Path, help="folder with asktell.py")
     parser.add_argument("--searchers", nargs="+", default=["nbtune", "optuna-gp", "optuna-tpe"])
     parser.add_argument("--problems", nargs="+")
+    parser.add_argument("--held-out", action="store_true", help="the problems of held_out.py")
     parser.add_argument("--mode", choices=["seq", "par4"], default="seq")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -243,10 +286,14 @@ def main():
         import asktell
 
         asktell.PROBLEMS.update(PROBLEMS)
+        problems = options.problems or list(
+            held_out.PROBLEMS if options.held_out else asktell.PROBLEMS
+        )
+        asktell.PROBLEMS.update(held_out.PROBLEMS)
         asktell.SEARCHERS["nbtune"] = (Nbtune, "nbtune")
         with options.out.open("a") as file:
             for seed in range(options.first_seed, options.first_seed + options.seeds):
-                for problem in options.problems or asktell.PROBLEMS:
+                for problem in problems:
                     for name in options.searchers:
                         row = run(asktell, name, problem, options.mode, seed, options.budget)
                         print(json.dumps(row), file=file, flush=True)
