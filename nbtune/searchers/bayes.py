@@ -15,17 +15,20 @@ from nbtune.exceptions import SpecError, nearest
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.columns import Columns
-from nbtune.searchers.surrogate import Array, Regression, one_thread, quiet
+from nbtune.searchers.feasibility import Feasibility, Feasible
+from nbtune.searchers.surrogate import Array, Regression, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.searchers.utility import options_of_utility
+from nbtune.searchers.warp import warped
 from nbtune.space import Space
 from nbtune.trial import Params
 
 if TYPE_CHECKING:
     from nbtune.searchers.outlook import Outlook
 
-__all__ = ["Bayes", "losses_of", "quasi_random", "warped", "worth_modelling"]
+__all__ = ["Bayes", "losses_of", "quasi_random", "succeeded", "worth_modelling"]
 
+Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
 _LOG = logging.getLogger(__name__)
@@ -45,9 +48,10 @@ class Bayes(Searcher):
     The first trials spread over the space (`quasi_random`). Then a Gaussian process (`gaussian`),
     or a forest, is fitted to what was observed, pending trials with the score that it predicts for
     them, and the untried point of best acquisition that is found is suggested (`ascent`); of a
-    space of up to 2,000 points, the best of them all. Failed trials and those without a finite
-    score count as the worst one seen; of more than 200 the best and the newest are modelled.
-    Hints, such as the results of an earlier sweep, are modelled as they are.
+    space of up to 2,000 points, the best of them all. Trials that failed, or whose score is not
+    finite, are no part of that model: they say how likely other trials are to fail, and what is
+    likely to fail promises less (`feasibility`). Of more than 200 trials the best and the newest
+    are modelled. Hints, such as the results of an earlier sweep, are modelled as they are.
 
     Parameters
     ----------
@@ -119,6 +123,7 @@ class Bayes(Searcher):
         self._scores: list[float | None] = []
         self._columns = Columns(space)
         self._kernels: dict[int, Array] = {}  # the last one found, by how many observations
+        self._feasibility = Feasibility(self._columns)
         self._warned = False
 
     def warm_up(self) -> None:
@@ -147,6 +152,7 @@ class Bayes(Searcher):
         if key in self._observed:  # it was paused, and went on
             self._scores[self._observed[key]] = score
             self._kernels.clear()
+            self._feasibility = Feasibility(self._columns)
             return
         self._observed[key] = len(self._scores)
         self._places.append(self.space.to_unit(params))
@@ -165,7 +171,7 @@ class Bayes(Searcher):
         return self.space.size
 
     def _finite_scores(self) -> int:
-        return sum(score is not None and np.isfinite(score) for score in self._scores)
+        return int(succeeded(self._scores).sum())
 
     def _start(self, number: int, tried: Set[Hashable]) -> Params | None:
         """Return the point of trial `number` in a sequence that fills the space evenly."""
@@ -200,14 +206,12 @@ class Bayes(Searcher):
         )
         return found or draw_untried(self.space, tried, seed=self.seed, number=number)
 
-    def _outlook(self, rng: np.random.Generator) -> "Outlook":
+    def _outlook(self, rng: np.random.Generator) -> "Outlook | Feasible":
         """Return what a model of the trials so far makes of other places."""
         from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - as above
 
         drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
-        losses = losses_of(self._scores)
-        kept = worth_modelling(losses)
-        y = warped(losses[kept])
+        kept, y = self._told(len(self._scores))
         model: Any
         if self.base_estimator == "GP":
             model = self._process(kept, y)
@@ -215,9 +219,17 @@ class Bayes(Searcher):
             x, seed = self._modelled(kept), int(rng.integers(2**31))
             model = Regression(self.base_estimator, x, y, seed=seed)
         kind = drawn if self.acquisition == "gp_hedge" else self.acquisition
-        return Outlook(
+        outlook = Outlook(
             self._columns, model, float(y.min()), kind=kind, xi=self.xi, kappa=self.kappa
         )
+        return self._feasibility.of(outlook, np.array(self._places), succeeded(self._scores))
+
+    def _told(self, count: int) -> tuple[Indices, Array]:
+        """Return which of the first `count` trials are modelled, and their losses, warped."""
+        losses = losses_of(self._scores[:count])
+        kept = worth_modelling(losses)
+        kept = kept[succeeded(self._scores)[kept]]
+        return kept, warped(losses[kept])
 
     def _process(self, kept: Indices, y: Array) -> Any:
         from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
@@ -230,10 +242,11 @@ class Bayes(Searcher):
         from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
 
         count = _refitted_at(len(self._scores))
+        if succeeded(self._scores[:count]).sum() < 2:
+            count = len(self._scores)
         if count not in self._kernels:
-            losses = losses_of(self._scores[:count])
-            kept = worth_modelling(losses)
-            found = most_probable(self._modelled(kept), warped(losses[kept]), self._columns.groups)
+            kept, y = self._told(count)
+            found = most_probable(self._modelled(kept), y, self._columns.groups)
             self._kernels = {count: found}
         return self._kernels[count]
 
@@ -261,6 +274,12 @@ def quasi_random(number: int, n_dims: int, *, seed: int) -> Array:
     return np.asarray((origin + (number + 1) * powers) % 1.0, dtype=np.float64)
 
 
+def succeeded(scores: Sequence[float | None]) -> Flags:
+    """Return which scores, shape (n,), are numbers, and finite."""
+    numbers = [np.nan if score is None else score for score in scores]
+    return np.asarray(np.isfinite(np.array(numbers, dtype=np.float64)))
+
+
 def losses_of(scores: Sequence[float | None]) -> Array:
     """Return scores as losses with mean 0 and standard deviation 1, shape (n,).
 
@@ -282,27 +301,6 @@ def worth_modelling(losses: Array) -> Indices:
     best = np.argsort(losses, kind="stable")[: _MOST_MODELLED // 2]
     rest = np.setdiff1d(indices, best)
     return np.union1d(best, rest[-(_MOST_MODELLED - len(best)) :])
-
-
-def warped(losses: Array) -> Array:
-    """Return losses, shape (n,), made as normal as a Yeo-Johnson transformation makes them.
-
-    A Gaussian process believes in normal losses: without it a few very bad trials leave the
-    differences between the good ones to the noise (Cowen-Rivers et al. 2022, HEBO, section 3.2).
-    """
-    from scipy.stats import yeojohnson  # noqa: PLC0415 - scipy comes with scikit-optimize
-
-    with quiet():
-        standard = _standard(losses)
-        try:
-            bent = _standard(yeojohnson(standard)[0])
-        except _MODEL_ERRORS:
-            return standard
-    return bent if np.isfinite(bent).all() and bent.std() > 0.5 else standard
-
-
-def _standard(losses: Array) -> Array:
-    return np.asarray((losses - losses.mean()) / max(float(losses.std()), 1e-12))
 
 
 def _refitted_at(count: int) -> int:
