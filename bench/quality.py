@@ -3,7 +3,7 @@
     python bench/quality.py --peers FOLDER [--searchers nbtune optuna-gp ...] [--problems ...]
         [--mode seq|par4] [--seeds 10] [--budget 60] [--out runs.jsonl]
     python bench/quality.py --peers FOLDER --held-out ...
-    python bench/quality.py --peers FOLDER --table runs.jsonl
+    python bench/quality.py --table runs.jsonl ... [--plot docs/regret.svg]
 
 FOLDER holds ``asktell.py``, the peers' adapters and six problems; nine more are here, so that
 nothing is tuned to few, and twelve in ``held_out.py``, on which nothing is tuned at all. Every
@@ -29,6 +29,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import held_out  # noqa: E402 - after the number of threads is set
 import numpy as np  # noqa: E402
+from regret_plot import mean_ranks, picture  # noqa: E402
 
 MARKS = (30, 60, 100)
 FLOOR = 1e-6  # a regret below counts as this much
@@ -232,45 +233,57 @@ def run(asktell, name, problem, mode, seed, budget):
     return row | {"cpu_s": round(time.process_time() - began, 2)}
 
 
+PAIR = ("optuna-gp", "skopt-gp")  # the better of these two, problem by problem
+
+
 def table(rows, mode):
+    """Print the medians at each mark, the mean ranks, and nbtune's regret over the peers'."""
     rows = [row for row in rows if row["mode"] == mode]
     names = list(dict.fromkeys(row["searcher"] for row in rows))
     problems = list(dict.fromkeys(row["problem"] for row in rows))
     for mark in [m for m in MARKS if any(f"regret{m}" in row for row in rows)]:
-        regrets = collections.defaultdict(list)
-        for row in rows:
-            if f"regret{mark}" in row:
-                regrets[row["problem"], row["searcher"]].append(row[f"regret{mark}"])
+        told = [row for row in rows if f"regret{mark}" in row]
+        found = collections.defaultdict(dict)
+        for row in told:
+            found[row["problem"], row["searcher"]][row["seed"]] = row[f"regret{mark}"]
         print(f"\n| {mode}, {mark} evaluations | {' | '.join(names)} |")
         print("|" + "---|" * (len(names) + 1))
-        medians = {key: statistics.median(found) for key, found in regrets.items()}
         for problem in problems:
-            cells = [
-                f"{medians[problem, n]:.2g} ({len(regrets[problem, n])})"
-                if (problem, n) in medians
-                else "-"
-                for n in names
-            ]
+            cells = [cell(found.get((problem, name))) for name in names]
             print(f"| {problem} | {' | '.join(cells)} |")
-        print(f"| nbtune / this, geometric mean | {' | '.join(ratios(medians, problems, names))} |")
+        ranks, count = mean_ranks([row | {"curve": [row[f"regret{mark}"]]} for row in told])
+        cells = [f"{ranks[name][0]:.2f}" if name in ranks and count else "-" for name in names]
+        print(f"| mean rank over {count} | {' | '.join(cells)} |")
+        if "nbtune" in names:
+            over = [ratio(found, problems, (name,)) for name in names]
+            print(f"| nbtune over it, geometric mean | {' | '.join(over)} |")
+            print(f"\nnbtune over the better of {' and '.join(PAIR)}: ", end="")
+            print(ratio(found, problems, PAIR))
 
 
-def ratios(medians, problems, names):
-    cells = []
-    for name in names:
-        logs = [
-            math.log(medians[problem, "nbtune"] / medians[problem, name])
-            for problem in problems
-            if (problem, name) in medians and (problem, "nbtune") in medians
-        ]
-        cells.append(f"{math.exp(statistics.mean(logs)):.2f} (of {len(logs)})" if logs else "-")
-    return cells
+def cell(regrets):
+    return f"{statistics.median(regrets.values()):.2g} ({len(regrets)})" if regrets else "-"
+
+
+def ratio(found, problems, names):
+    """Return the geometric mean of nbtune's median over the best of those of `names`.
+
+    On the problems, and from the seeds, that all of them ran.
+    """
+    logs = []
+    for problem in problems:
+        runs = [found.get((problem, name), {}) for name in ("nbtune", *names)]
+        seeds = set.intersection(*map(set, runs))
+        if seeds:
+            ours, *theirs = (statistics.median(run[seed] for seed in seeds) for run in runs)
+            logs.append(math.log(ours / min(theirs)))
+    return f"{math.exp(statistics.mean(logs)):.2f} (of {len(logs)})" if logs else "-"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", required=True, type=Path, help="folder with asktell.py")
-    parser.add_argument("--searchers", nargs="+", default=["nbtune", "optuna-gp", "optuna-tpe"])
+    parser.add_argument("--peers", type=Path, help="folder with asktell.py")
+    parser.add_argument("--searchers", nargs="+", help="nbtune optuna-gp optuna-tpe")
     parser.add_argument("--problems", nargs="+")
     parser.add_argument("--held-out", action="store_true", help="the problems of held_out.py")
     parser.add_argument("--mode", choices=["seq", "par4"], default="seq")
@@ -278,8 +291,11 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("quality.jsonl"))
-    parser.add_argument("--table", nargs="+", type=Path)
+    parser.add_argument("--table", nargs="+", type=Path, help="runs to read instead")
+    parser.add_argument("--plot", type=Path, help="where an SVG of the runs goes")
     options = parser.parse_args()
+    if not (options.table or options.peers):
+        parser.error("needs --peers FOLDER to run, or --table FILES to read")
     if not options.table:
         warnings.simplefilter("ignore")
         sys.path.insert(0, str(options.peers))
@@ -294,13 +310,16 @@ def main():
         with options.out.open("a") as file:
             for seed in range(options.first_seed, options.first_seed + options.seeds):
                 for problem in problems:
-                    for name in options.searchers:
+                    for name in options.searchers or ["nbtune", "optuna-gp", "optuna-tpe"]:
                         row = run(asktell, name, problem, options.mode, seed, options.budget)
                         print(json.dumps(row), file=file, flush=True)
     files = options.table or [options.out]
     rows = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    rows = [row for row in rows if row["searcher"] in (options.searchers or [row["searcher"]])]
     for mode in dict.fromkeys(row["mode"] for row in rows):
         table(rows, mode)
+    if options.plot:
+        options.plot.write_text(picture([row for row in rows if row["mode"] == options.mode]))
 
 
 if __name__ == "__main__":
