@@ -173,7 +173,10 @@ class Nbtune:
         return asked
 
     def tell(self, params, config, value):
-        self.pending.remove(params)
+        if params is None:  # nobody asked for it
+            params = config
+        else:
+            self.pending.remove(params)
         score = -value if math.isfinite(value) else None
         self.searcher.observe(params, score, step=1, ended=True)
 
