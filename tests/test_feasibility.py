@@ -50,8 +50,8 @@ def test_failures_without_a_pattern_take_as_much_everywhere():
 
     taken = outlook().promise(elsewhere) - one.promise(elsewhere)
 
-    assert np.median(taken) < 0.3
-    assert taken.max() < 2.0
+    assert np.median(taken) < 0.6
+    assert taken.max() < 3.5
 
 
 def test_the_slope_is_that_of_differences():

@@ -17,6 +17,9 @@ Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 _MOST_MODELLED = 200  # trials
 _NOISE = -2.0, 2.0  # of the logarithm of a variance: some trials fail by chance
+# Where between success, 0, and failure, 1, a prediction turns: at a half more trials failed next to
+# the border of what fails, and less was found there.
+_CAUTION = 0.25
 _ALWAYS_REFITTED = 60  # trials; with more, the kernel is found anew at every twentieth
 
 
@@ -57,7 +60,7 @@ class Feasibility:
         model = GaussianProcess(self._found(places, fine), columns.groups)
         y = _labels(newest)
         model.fit(columns.of(places[-_MOST_MODELLED:]), y)
-        between = 0.5 * float(y.min() + y.max())
+        between = float(y.min() + _CAUTION * (y.max() - y.min()))
         return Feasible(outlook, Outlook(columns, model, between, kind="PI", xi=0.0, kappa=0.0))
 
     def _found(self, places: Array, fine: Flags) -> Array:
