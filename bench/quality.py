@@ -2,16 +2,19 @@
 
     python bench/quality.py --peers FOLDER [--searchers nbtune optuna-gp ...] [--problems ...]
         [--mode seq|par4] [--seeds 10] [--budget 60] [--out runs.jsonl]
-    python bench/quality.py --peers FOLDER --table runs.jsonl
+    python bench/quality.py --peers FOLDER --held-out ...
+    python bench/quality.py --table runs.jsonl ... [--plot docs/regret.svg]
 
 FOLDER holds ``asktell.py``, the peers' adapters and six problems; nine more are here, so that
-nothing is tuned to few. Every problem is minimised and its least value is known. Seeds are the
-outer loop, the searchers take turns: a run that is cut short is still balanced. ``par4`` asks for
-four points at a time and tells their results together.
+nothing is tuned to few, and twelve in ``held_out.py``, on which nothing is tuned at all. Every
+problem is minimised and its least value is known. Seeds are the outer loop, the searchers take
+turns: a run that is cut short is still balanced. ``par4`` asks for four points at a time and tells
+their results together.
 """
 
 import argparse
 import collections
+import functools
 import json
 import math
 import os
@@ -24,7 +27,9 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import numpy as np  # noqa: E402 - after its number of threads is set
+import held_out  # noqa: E402 - after the number of threads is set
+import numpy as np  # noqa: E402
+from regret_plot import mean_ranks, picture  # noqa: E402
 
 MARKS = (30, 60, 100)
 FLOOR = 1e-6  # a regret below counts as this much
@@ -149,8 +154,14 @@ class Nbtune:
         from nbtune.searchers import Bayes
 
         self.searcher = Bayes()
-        self.searcher.setup(Space({key: domain(*d) for key, d in space.items()}), seed=seed)
+        self.searcher.setup(Space(self.named(space)), seed=seed)
         self.number, self.pending = 0, []
+
+    def named(self, space):
+        return {key: domain(*bounds) for key, bounds in space.items()}
+
+    def flat(self, params):
+        return params
 
     def ask(self, count=1):
         asked = []
@@ -158,102 +169,160 @@ class Nbtune:
             params = self.searcher.suggest(self.number, list(self.pending))
             self.number += 1
             self.pending.append(params)
-            asked.append((params, params))
+            asked.append((params, self.flat(params)))
         return asked
 
-    def tell(self, handle, config, value):
-        if handle is not None:
-            self.pending.remove(handle)
-        self.searcher.observe(config, -value, step=1, ended=True)
+    def tell(self, params, config, value):
+        if params is None:  # nobody asked for it
+            params = config
+        else:
+            self.pending.remove(params)
+        score = -value if math.isfinite(value) else None
+        self.searcher.observe(params, score, step=1, ended=True)
+
+
+class Branching(Nbtune):
+    """The same for a problem of which one param says which others matter."""
+
+    def __init__(self, chooser, branches, space, seed, parallel=1):
+        self.chooser, self.branches = chooser, branches
+        super().__init__(space, seed, parallel)
+
+    def named(self, space):
+        from nbtune import Choice, Space
+
+        flat = super().named(space)
+        parts = [Space({n: flat[n] for n in names}) for names in self.branches.values()]
+        return {self.chooser: Choice(*parts)}
+
+    def flat(self, params):
+        inner = params[self.chooser]
+        [chosen] = [option for option, names in self.branches.items() if set(names) == set(inner)]
+        return {self.chooser: chosen} | inner
+
+
+def adapter(asktell, name, problem):
+    if name == "nbtune" and problem in held_out.BRANCHES:
+        return functools.partial(Branching, *held_out.BRANCHES[problem])
+    return asktell.SEARCHERS[name][0]
 
 
 def run(asktell, name, problem, mode, seed, budget):
     space, function, least = asktell.PROBLEMS[problem]
     least = asktell.fstar(problem) if least is None else least
+    noise, rng = held_out.NOISE.get(problem, 0.0), np.random.default_rng((7, seed))
     width = 4 if mode == "par4" else 1
     began = time.process_time()
-    searcher = asktell.SEARCHERS[name][0](space, seed, width)
-    found = []
+    searcher = adapter(asktell, name, problem)(space, seed, width)
+    found, told = [], []
     while len(found) < budget:
         batch = searcher.ask(width)
-        results = [function(config) for _, config in batch]
+        values = [function(config) for _, config in batch]
+        found += [value if math.isfinite(value) else math.inf for value in values]
+        told += [value + noise * rng.standard_normal() for value in values]
+        results = told[-width:]
+        if not name.startswith(("nbtune", "optuna")):  # these take no failure
+            worst = max((value for value in told if math.isfinite(value)), default=0.0)
+            results = [value if math.isfinite(value) else worst for value in results]
         if width > 1 and hasattr(searcher, "tell_many"):
             searcher.tell_many([config for _, config in batch], results)
         else:
             for (handle, config), value in zip(batch, results, strict=True):
                 searcher.tell(handle, config, value)
-        found += results
     row = {"searcher": name, "problem": problem, "mode": mode, "seed": seed}
-    row |= {f"regret{m}": max(min(found[:m]) - least, FLOOR) for m in MARKS if m <= budget}
     best = np.maximum(np.minimum.accumulate(found) - least, FLOOR)
-    row["curve"] = [float(f"{regret:.3g}") for regret in best]
+    row |= {f"regret{m}": float(best[m - 1]) for m in MARKS if m <= budget}
+    row["curve"] = [float(f"{x:.3g}") if math.isfinite(x) else None for x in best]
     return row | {"cpu_s": round(time.process_time() - began, 2)}
 
 
+PAIR = ("optuna-gp", "skopt-gp")  # the better of these two, problem by problem
+
+
 def table(rows, mode):
+    """Print the medians at each mark, the mean ranks, and nbtune's regret over the peers'."""
     rows = [row for row in rows if row["mode"] == mode]
     names = list(dict.fromkeys(row["searcher"] for row in rows))
     problems = list(dict.fromkeys(row["problem"] for row in rows))
     for mark in [m for m in MARKS if any(f"regret{m}" in row for row in rows)]:
-        regrets = collections.defaultdict(list)
-        for row in rows:
-            if f"regret{mark}" in row:
-                regrets[row["problem"], row["searcher"]].append(row[f"regret{mark}"])
+        told = [row for row in rows if f"regret{mark}" in row]
+        found = collections.defaultdict(dict)
+        for row in told:
+            found[row["problem"], row["searcher"]][row["seed"]] = row[f"regret{mark}"]
         print(f"\n| {mode}, {mark} evaluations | {' | '.join(names)} |")
         print("|" + "---|" * (len(names) + 1))
-        medians = {key: statistics.median(found) for key, found in regrets.items()}
         for problem in problems:
-            cells = [
-                f"{medians[problem, n]:.2g} ({len(regrets[problem, n])})"
-                if (problem, n) in medians
-                else "-"
-                for n in names
-            ]
+            cells = [cell(found.get((problem, name))) for name in names]
             print(f"| {problem} | {' | '.join(cells)} |")
-        print(f"| nbtune / this, geometric mean | {' | '.join(ratios(medians, problems, names))} |")
+        ranks, count = mean_ranks([row | {"curve": [row[f"regret{mark}"]]} for row in told])
+        cells = [f"{ranks[name][0]:.2f}" if name in ranks and count else "-" for name in names]
+        print(f"| mean rank over {count} | {' | '.join(cells)} |")
+        if "nbtune" in names:
+            over = [ratio(found, problems, (name,)) for name in names]
+            print(f"| nbtune over it, geometric mean | {' | '.join(over)} |")
+            print(f"\nnbtune over the better of {' and '.join(PAIR)}: ", end="")
+            print(ratio(found, problems, PAIR))
 
 
-def ratios(medians, problems, names):
-    cells = []
-    for name in names:
-        logs = [
-            math.log(medians[problem, "nbtune"] / medians[problem, name])
-            for problem in problems
-            if (problem, name) in medians and (problem, "nbtune") in medians
-        ]
-        cells.append(f"{math.exp(statistics.mean(logs)):.2f} (of {len(logs)})" if logs else "-")
-    return cells
+def cell(regrets):
+    return f"{statistics.median(regrets.values()):.2g} ({len(regrets)})" if regrets else "-"
+
+
+def ratio(found, problems, names):
+    """Return the geometric mean of nbtune's median over the best of those of `names`.
+
+    On the problems, and from the seeds, that all of them ran.
+    """
+    logs = []
+    for problem in problems:
+        runs = [found.get((problem, name), {}) for name in ("nbtune", *names)]
+        seeds = set.intersection(*map(set, runs))
+        if seeds:
+            ours, *theirs = (statistics.median(run[seed] for seed in seeds) for run in runs)
+            logs.append(math.log(ours / min(theirs)))
+    return f"{math.exp(statistics.mean(logs)):.2f} (of {len(logs)})" if logs else "-"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", required=True, type=Path, help="folder with asktell.py")
-    parser.add_argument("--searchers", nargs="+", default=["nbtune", "optuna-gp", "optuna-tpe"])
+    parser.add_argument("--peers", type=Path, help="folder with asktell.py")
+    parser.add_argument("--searchers", nargs="+", help="nbtune optuna-gp optuna-tpe")
     parser.add_argument("--problems", nargs="+")
+    parser.add_argument("--held-out", action="store_true", help="the problems of held_out.py")
     parser.add_argument("--mode", choices=["seq", "par4"], default="seq")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("quality.jsonl"))
-    parser.add_argument("--table", nargs="+", type=Path)
+    parser.add_argument("--table", nargs="+", type=Path, help="runs to read instead")
+    parser.add_argument("--plot", type=Path, help="where an SVG of the runs goes")
     options = parser.parse_args()
+    if not (options.table or options.peers):
+        parser.error("needs --peers FOLDER to run, or --table FILES to read")
     if not options.table:
         warnings.simplefilter("ignore")
         sys.path.insert(0, str(options.peers))
         import asktell
 
         asktell.PROBLEMS.update(PROBLEMS)
+        problems = options.problems or list(
+            held_out.PROBLEMS if options.held_out else asktell.PROBLEMS
+        )
+        asktell.PROBLEMS.update(held_out.PROBLEMS)
         asktell.SEARCHERS["nbtune"] = (Nbtune, "nbtune")
         with options.out.open("a") as file:
             for seed in range(options.first_seed, options.first_seed + options.seeds):
-                for problem in options.problems or asktell.PROBLEMS:
-                    for name in options.searchers:
+                for problem in problems:
+                    for name in options.searchers or ["nbtune", "optuna-gp", "optuna-tpe"]:
                         row = run(asktell, name, problem, options.mode, seed, options.budget)
                         print(json.dumps(row), file=file, flush=True)
     files = options.table or [options.out]
     rows = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    rows = [row for row in rows if row["searcher"] in (options.searchers or [row["searcher"]])]
     for mode in dict.fromkeys(row["mode"] for row in rows):
         table(rows, mode)
+    if options.plot:
+        options.plot.write_text(picture([row for row in rows if row["mode"] == options.mode]))
 
 
 if __name__ == "__main__":

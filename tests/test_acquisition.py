@@ -53,9 +53,18 @@ def test_the_slope_is_that_of_differences(kind, mean):
     def at(m, s):
         return promise(kind, np.array([m]), np.array([s]), 0.0, **SHAPE)[0]
 
-    slopes = promise_slope(kind, mean, 0.4, 0.0, **SHAPE)
+    value, *slopes = promise_slope(kind, mean, 0.4, 0.0, **SHAPE)
 
     step = 1e-6
     by_mean = (at(mean + step, 0.4) - at(mean - step, 0.4)) / (2 * step)
     by_std = (at(mean, 0.4 + step) - at(mean, 0.4 - step)) / (2 * step)
-    assert slopes == pytest.approx((by_mean, by_std), rel=1e-3)
+    assert value == pytest.approx(at(mean, 0.4))
+    assert slopes == pytest.approx([by_mean, by_std], rel=1e-3)
+
+
+@pytest.mark.parametrize("z", [2.0, -0.99, -1.01, -30.0, -999.0, -1001.0])
+def test_the_promise_of_one_place_is_that_of_many(z):
+    alone, _, _ = promise_slope("EI", -z, 1.0, 0.0, xi=0.0, kappa=0.0)
+
+    among = promise("EI", np.array([-z]), np.ones(1), 0.0, xi=0.0, kappa=0.0)
+    assert alone == pytest.approx(among[0], rel=1e-12)

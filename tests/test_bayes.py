@@ -163,7 +163,7 @@ def test_suggestions_are_python_values():
     }
 
 
-def test_failed_trials_and_nan_are_modelled_as_the_worst(caplog):
+def test_where_trials_failed_or_were_nan_is_kept_away_from(caplog):
     space = Space({"x": Real(0, 1)})
     searcher = ready(space)
     for number in range(24):
@@ -439,3 +439,62 @@ def test_equal_scores_leave_a_reason_without_a_unit():
     searcher = told(ready(BRANIN), BRANIN, lambda params: 1.0)
 
     assert "expects" not in reason(searcher)
+
+
+def test_the_best_next_to_where_trials_fail_is_found():
+    space = Space({"x": Real(0, 1), "y": Real(0, 1), "z": Real(0, 1)})
+
+    def loss(params):
+        return 1 - params["x"] + (params["y"] - 0.3) ** 2 if params["x"] < 0.7 else math.nan
+
+    searcher, losses = ready(space), []
+    for number in range(40):
+        params = searcher.suggest(number, [])
+        losses.append(loss(params))
+        score = None if math.isnan(losses[-1]) else -losses[-1]
+        searcher.observe(params, score, step=1, ended=True)
+
+    assert np.nanmin(losses) < 0.31
+
+
+def test_the_best_branch_and_its_best_params_are_found():
+    space = Space(
+        {
+            "model": Choice(
+                Space({"C": Real(1e-3, 1e3, log=True), "gamma": Real(1e-6, 1e1, log=True)}),
+                Space({"depth": Int(1, 30)}),
+                Space({"rate": Real(1e-5, 1.0, log=True), "width": Int(8, 512, log=True)}),
+            )
+        }
+    )
+
+    def loss(params):
+        model = params["model"]
+        if "C" in model:
+            return 0.3 + 0.02 * math.log10(model["C"]) ** 2
+        if "depth" in model:
+            return 0.2 + 0.01 * abs(model["depth"] - 9)
+        return 0.1 * (math.log10(model["rate"]) + 2.5) ** 2 + 0.02 * (model["width"] / 64 - 1) ** 2
+
+    assert least(Bayes(), space, loss, 30, seed=0) < 0.01
+
+
+def test_trials_enqueued_twice_with_different_scores_do_no_harm(caplog):
+    searcher = told(ready(BRANIN), BRANIN, branin)
+    for score in (-3.0, -9.0, -4.0):
+        searcher.observe(BRANIN.sample(0), score, step=1, ended=True)
+
+    assert searcher.suggest(15, []) != BRANIN.sample(0)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("fails", [{0}, set(range(9)), set(range(3, 12))])
+def test_few_and_many_failures_are_survived(fails, caplog):
+    searcher = ready(MIXED)
+    for seed in range(14):
+        params = MIXED.sample(seed)
+        score = None if seed in fails else -mixed(params)
+        searcher.observe(params, score, step=1, ended=True)
+
+    assert searcher.suggest(14, [MIXED.defaults]) is not None
+    assert not caplog.records

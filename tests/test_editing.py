@@ -107,15 +107,14 @@ def test_the_searcher_is_told_the_same_live_and_after_a_restart():
             return super().suggest(number, pending)
 
     made = sweep(edits_itself, trials=9, name="live", searcher=Listening(n_initial=3)).run()
-    _, observed, scores = told[-1]
+    _, results = told[-1]
     told.clear()
     made.resume(trials=10).wait()
-    number, observed_again, scores_again = told[0]
+    number, results_again = told[0]
 
     assert number == 8  # trial 0 was of the defaults
-    assert len(scores) >= 2
-    assert observed_again[: len(observed)] == observed
-    assert scores_again[: len(scores)] == scores
+    assert len(results) >= 2
+    assert results_again[: len(results)] == results
 
 
 def test_trials_of_the_old_space_stay_in_all_tables_and_views():

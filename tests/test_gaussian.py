@@ -16,6 +16,7 @@ X = RNG.random((25, 4))
 GROUPS = [np.array([0]), np.array([1]), np.array([2, 3])]
 Y = np.sin(6 * X[:, 0]) + 0.1 * X[:, 1]
 Y = (Y - Y.mean()) / Y.std()
+PRIOR = np.zeros(5), np.ones(5)
 THETA = np.log([0.3, 1.5, 0.8, 1.2, 1e-3])
 
 
@@ -26,9 +27,11 @@ def process(theta=THETA):
 def test_the_gradient_of_the_posterior_is_that_of_differences():
     apart = np.stack([_squared_distances(X[:, group]) for group in GROUPS]).reshape(3, -1)
 
-    value, gradient = _negative_log_posterior(THETA, apart, Y)
+    value, gradient = _negative_log_posterior(THETA, apart, Y, PRIOR)
 
-    differences = approx_fprime(THETA, lambda t: _negative_log_posterior(t, apart, Y)[0], 1e-6)
+    differences = approx_fprime(
+        THETA, lambda t: _negative_log_posterior(t, apart, Y, PRIOR)[0], 1e-6
+    )
     assert np.isfinite(value)
     assert gradient == pytest.approx(differences, rel=1e-3, abs=1e-3)
 
@@ -43,7 +46,7 @@ def test_a_column_that_matters_has_a_shorter_length_than_one_that_does_not():
 def test_a_kernel_that_cannot_be_factored_is_no_candidate():
     apart = np.zeros((3, 25 * 25))
 
-    value, _ = _negative_log_posterior(np.array([0.0, 0, 0, 6, -40]), apart, Y)
+    value, _ = _negative_log_posterior(np.array([0.0, 0, 0, 6, -40]), apart, Y, PRIOR)
 
     assert value >= 1e9 or np.isfinite(value)
 

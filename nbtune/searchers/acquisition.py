@@ -40,17 +40,29 @@ def promise(kind: str, mean: Array, std: Array, best: float, *, xi: float, kappa
 
 def promise_slope(
     kind: str, mean: float, std: float, best: float, *, xi: float, kappa: float
-) -> tuple[float, float]:
-    """Return how the promise changes with the mean and with the standard deviation."""
+) -> tuple[float, float, float]:
+    """Return the promise of one place, its slope by the mean, and its slope by the deviation."""
     if kind == "LCB":
-        return -1.0, kappa
+        return kappa * std - mean, -1.0, kappa
     z = (best - xi - mean) / std
-    density = -0.5 * z * z - _HALF_LOG_TWO_PI
+    below = float(log_ndtr(z))
     if kind == "PI":
-        by_z = math.exp(min(density - float(log_ndtr(z)), 700.0))
-        return -by_z / std, -by_z * z / std
-    by_z = math.exp(min(float(log_ndtr(z)) - float(log_h(np.array([z]))[0]), 700.0))
-    return -by_z / std, (1.0 - by_z * z) / std
+        by_z = math.exp(min(-0.5 * z * z - _HALF_LOG_TWO_PI - below, 700.0))
+        return below, -by_z / std, -by_z * z / std
+    height = _log_h(z, below)
+    by_z = math.exp(min(below - height, 700.0))
+    return height + math.log(std), -by_z / std, (1.0 - by_z * z) / std
+
+
+def _log_h(z: float, below: float) -> float:
+    """Return `log_h` of one number, whose normal distribution function's logarithm is `below`."""
+    log_density = -0.5 * z * z - _HALF_LOG_TWO_PI
+    if z > -1.0:
+        return math.log(math.exp(log_density) + z * math.exp(below))
+    if z < -1e3:
+        return log_density - 2.0 * math.log(-z)
+    ratio = z * math.sqrt(math.pi / 2.0) * float(erfcx(-z / math.sqrt(2.0)))
+    return log_density + math.log1p(max(ratio, -1.0 + 1e-15))
 
 
 def log_h(z: Array) -> Array:

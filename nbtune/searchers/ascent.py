@@ -79,10 +79,10 @@ def _top(
     """Return a place from which no single step leads further up."""
     place, height = start, float(promise(start[None])[0])
     for _ in range(_ROUNDS):
-        before = height
         place, height = _better(promise, place, height, _uphill(columns, slope, place))
+        before = place
         place, height = _better(promise, place, height, _step(columns, promise, place))
-        if height - before < 1e-3:
+        if place is before:
             break
     # Between the values of a number with steps there may be more promise than at any of them.
     place = _settled(space, place[None])[0]
@@ -96,6 +96,8 @@ def _top(
 
 
 def _better(promise: Promise, place: Array, height: float, other: Array) -> tuple[Array, float]:
+    if other is place:
+        return place, height
     value = float(promise(other[None])[0])
     return (other, value) if value > height else (place, height)
 

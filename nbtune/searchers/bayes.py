@@ -16,12 +16,14 @@ from nbtune.searchers.base import Searcher
 from nbtune.searchers.bayes_arguments import check_count, check_flag, check_known
 from nbtune.searchers.columns import Columns
 from nbtune.searchers.courses import FEEDS, Courses, Row
+from nbtune.searchers.feasibility import Feasibility, Feasible
 from nbtune.searchers.fidelity import FullRuns, Table, shortness, tabulated
-from nbtune.searchers.losses import losses_of, scores_again, warped
+from nbtune.searchers.losses import losses_of, scores_again, succeeded
 from nbtune.searchers.reason import expected
 from nbtune.searchers.surrogate import Array, Regression, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.searchers.utility import options_of_utility
+from nbtune.searchers.warp import warped
 from nbtune.space import Space
 from nbtune.trial import Goal, Params
 
@@ -62,9 +64,10 @@ class Bayes(Searcher):
     The first trials spread over the space (`quasi_random`). Then a Gaussian process (`gaussian`),
     or a forest, is fitted to what was observed, pending trials with the score that it predicts for
     them, and the untried point of best acquisition that is found is suggested (`ascent`); of a
-    space of up to 2,000 points, the best of them all. Failed trials and those without a finite
-    score count as the worst one seen; of more than 200 the best and the newest are modelled.
-    Hints, such as the results of an earlier sweep, are modelled as they are.
+    space of up to 2,000 points, the best of them all. Trials that failed, or whose score is not
+    finite, are no part of that model: they say how likely other trials are to fail, and what is
+    likely to fail promises less (`feasibility`). Of more than 200 trials the best and the newest
+    are modelled. Hints, such as the results of an earlier sweep, are modelled as they are.
 
     Under a scheduler that judges trials on their way, the results of short runs are modelled too,
     as biased and noisy looks at the scores of full ones (`shortfall`), and the point of best
@@ -156,6 +159,7 @@ class Bayes(Searcher):
         self._courses = Courses(self.searcher_data, maxt_pending=self.maxt_pending)
         self._columns = Columns(space)
         self._kernels: dict[tuple[str, int], Array] = {}  # the last one, by how many results
+        self._feasibility = Feasibility(self._columns)
         self._warned = False
 
     def warm_up(self) -> None:
@@ -193,8 +197,10 @@ class Bayes(Searcher):
         if not ended:
             self._courses.rung(key, place, step, score)
             return
-        if key in self._courses.last and not self._courses.judged:  # it ran again
-            self._kernels.clear()
+        if key in self._courses.last:  # it ran again
+            self._feasibility = Feasibility(self._columns)
+            if not self._courses.judged:
+                self._kernels.clear()
         self._courses.end(key, place, step, score)
 
     def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
@@ -223,7 +229,7 @@ class Bayes(Searcher):
         else:
             scores = list(self._courses.last.values())
         enough = len(scores) >= self.n_initial <= self._courses.trials
-        return enough and sum(score is not None and np.isfinite(score) for score in scores) >= 2
+        return enough and int(succeeded(scores).sum()) >= 2
 
     def _start(self, number: int, tried: Set[Hashable]) -> Params | None:
         """Return the point of trial `number` in a sequence that fills the space evenly."""
@@ -241,7 +247,10 @@ class Bayes(Searcher):
             return left[0] if left else None
         rng = np.random.default_rng((_STREAM, self.seed, number))
         view = (self._view_of_steps if self._courses.judged else self._view)(pending, rng)
-        found = self._most_promising(view, left, tried, rng)
+        places = np.array(list(self._courses.last_places()))
+        fine = succeeded(list(self._courses.last.values()))
+        outlook = self._feasibility.of(view.outlook, places, fine)
+        found = self._most_promising(outlook, view.best, left, tried, rng)
         if found is None:
             self.why = "random: all that the model looked at is tried"
             return draw_untried(self.space, tried, seed=self.seed, number=number)
@@ -254,15 +263,21 @@ class Bayes(Searcher):
             self._sign * view.scores,
             pending=len(pending),
         )
+        if isinstance(outlook, Feasible):
+            self.why += f", success {outlook.sure(at):.0%} sure"
         return found
 
     def _most_promising(
-        self, view: "_View", left: list[Params], tried: Set[Hashable], rng: np.random.Generator
+        self,
+        outlook: "Outlook | Feasible",
+        best: Array,
+        left: list[Params],
+        tried: Set[Hashable],
+        rng: np.random.Generator,
     ) -> Params | None:
         """Return the best of those that are `left`, where they are listed; else what is found."""
         from nbtune.searchers.ascent import climb  # noqa: PLC0415 - scipy takes half a second
 
-        outlook = view.outlook
         if left:
             return left[int(np.argmax(outlook.promise(self._to_units(left))))]
         return climb(
@@ -270,7 +285,7 @@ class Bayes(Searcher):
             self._columns,
             outlook.promise,
             outlook.slope if outlook.has_slope else None,
-            view.best,
+            best,
             tried,
             rng,
         )
@@ -279,9 +294,8 @@ class Bayes(Searcher):
         """Return what a model of the trials' last scores makes of other places."""
         kind = self._kind(rng)
         scores = list(self._courses.last.values())
-        losses = losses_of(scores)
-        kept = worth_modelling(losses)
-        x, y = self._modelled(kept), warped(losses[kept])
+        kept, y = self._told(len(scores))
+        x = self._modelled(kept)
         model: Any
         if self.base_estimator == "GP":
             model = self._process(x, y)
@@ -290,10 +304,18 @@ class Bayes(Searcher):
         outlook = self._outlook(model, float(y.min()), kind)
         if pending:
             outlook = outlook.believing(self._to_units(pending[-_MOST_MODELLED:]))
-        places = list(self._courses.last_places())
+        places, losses = list(self._courses.last_places()), losses_of(scores)
         best = np.argsort(losses, kind="stable")[:_MOST_MODELLED]
         again = scores_again(losses[kept], scores)
         return _View(outlook, np.array([places[index] for index in best]), y, again)
+
+    def _told(self, count: int) -> tuple[Indices, Array]:
+        """Return which of the first `count` trials are modelled, and their losses, warped."""
+        scores = list(self._courses.last.values())[:count]
+        losses = losses_of(scores)
+        kept = worth_modelling(losses)
+        kept = kept[succeeded(scores)[kept]]
+        return kept, warped(losses[kept])
 
     def _process(self, x: Array, y: Array) -> Any:
         from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
@@ -304,11 +326,13 @@ class Bayes(Searcher):
         """Return the kernel for the trials so far, found when there were up to a tenth fewer."""
         from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
 
-        count = _refitted_at(len(self._courses.last))
+        scores = list(self._courses.last.values())
+        count = _refitted_at(len(scores))
+        if succeeded(scores[:count]).sum() < 2:
+            count = len(scores)
         if ("last", count) not in self._kernels:
-            losses = losses_of(list(self._courses.last.values())[:count])
-            kept = worth_modelling(losses)
-            found = most_probable(self._modelled(kept), warped(losses[kept]), self._columns.groups)
+            kept, y = self._told(count)
+            found = most_probable(self._modelled(kept), y, self._columns.groups)
             self._kernels = {("last", count): found}
         return self._kernels["last", count]
 
@@ -319,7 +343,7 @@ class Bayes(Searcher):
     def _view_of_steps(self, pending: Sequence[Params], rng: np.random.Generator) -> "_View":
         """Return what a model of all results, by params and step, makes of full runs elsewhere."""
         kind = self._kind(rng)
-        table = self._table(self._courses.rows())
+        table = self._table(_fine(self._courses.rows()))
         x = self._columns.of(table.places)
         model: Any
         if self.base_estimator == "GP":
@@ -349,7 +373,8 @@ class Bayes(Searcher):
 
         groups, count = self._columns.groups, _refitted_at(self._courses.count)
         if ("steps", count) not in self._kernels:
-            then = self._table(self._courses.rows(count))
+            rows = _fine(self._courses.rows(count))
+            then = self._table(rows) if len(rows) > 1 else table
             columns = self._columns.of(then.places)
             found = most_probable(columns, then.short, then.losses, groups)
             self._kernels = {("steps", count): found}
@@ -390,6 +415,12 @@ def quasi_random(number: int, n_dims: int, *, seed: int) -> Array:
     origin = np.random.default_rng((_STREAM, seed)).random(n_dims)
     powers = ratio ** -np.arange(1.0, n_dims + 1)
     return np.asarray((origin + (number + 1) * powers) % 1.0, dtype=np.float64)
+
+
+def _fine(rows: Sequence[Row]) -> list[Row]:
+    """Return the results that are finite scores."""
+    is_fine = succeeded([row.score for row in rows])
+    return [row for row, fine in zip(rows, is_fine, strict=True) if fine]
 
 
 def worth_modelling(losses: Array) -> Indices:

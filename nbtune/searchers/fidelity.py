@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from nbtune.searchers.courses import Row
-from nbtune.searchers.losses import losses_of, scores_again, warped
+from nbtune.searchers.losses import losses_of, scores_again, succeeded
 from nbtune.searchers.surrogate import Regression
+from nbtune.searchers.warp import warped
 
 __all__ = ["FullRuns", "Table", "levelled", "shortness", "tabulated", "thinned"]
 
@@ -43,7 +44,7 @@ def tabulated(
     steps = np.array([row.step for row in rows])
     scores = [row.score for row in rows]
     losses = losses_of(scores)
-    fine = np.array([score is not None and bool(np.isfinite(score)) for score in scores])
+    fine = succeeded(scores)
     losses[fine] = levelled(losses[fine], steps[fine], trials[fine])
     losses[~fine] = losses[fine].max()
     kept = thinned(losses, steps, trials, most)

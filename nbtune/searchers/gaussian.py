@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 from scipy.optimize import minimize
 from skopt.learning import GaussianProcessRegressor
 from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
@@ -30,7 +31,9 @@ _STARTS = ((0.5, -6.0), (0.15, -9.0))  # lengths and the noise's logarithm
 _STEPS = 40
 
 
-def most_probable(x: Array, y: Array, groups: Sequence[Array]) -> Hyperparameters:
+def most_probable(
+    x: Array, y: Array, groups: Sequence[Array], *, noise: tuple[float, float] = _NOISE
+) -> Hyperparameters:
     """Return the mode of the posterior over the kernel's hyperparameters.
 
     Parameters
@@ -40,6 +43,8 @@ def most_probable(x: Array, y: Array, groups: Sequence[Array]) -> Hyperparameter
         With mean 0 and variance 1.
     groups : sequence of integer arrays
         Columns that share one length: those of one parameter.
+    noise : pair of float
+        Mean and standard deviation of the prior on the logarithm of the noise's variance.
 
     Returns
     -------
@@ -47,18 +52,20 @@ def most_probable(x: Array, y: Array, groups: Sequence[Array]) -> Hyperparameter
     """
     apart = np.stack([_squared_distances(x[:, columns]) for columns in groups])
     count = len(groups)
+    pairs = [_LENGTH] * count + [_VARIANCE, noise]
+    prior = np.array([mean for mean, _ in pairs]), np.array([spread for _, spread in pairs])
     bounds = [_BOUNDS[0]] * count + list(_BOUNDS[1:])
     fits = [
         minimize(
             _negative_log_posterior,
-            np.array([math.log(length)] * count + [0.0, noise]),
-            args=(apart.reshape(count, -1), y),
+            np.array([math.log(length)] * count + [0.0, start]),
+            args=(apart.reshape(count, -1), y, prior),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": _STEPS},
         )
-        for length, noise in _STARTS
+        for length, start in _STARTS
     ]
     best: Hyperparameters = min(fits, key=lambda fit: float(fit.fun)).x
     return best
@@ -69,39 +76,39 @@ def _squared_distances(columns: Array) -> Array:
     return squares
 
 
-def _negative_log_posterior(theta: Array, apart: Array, y: Array) -> tuple[float, Array]:
+def _negative_log_posterior(
+    theta: Array, apart: Array, y: Array, prior: tuple[Array, Array]
+) -> tuple[float, Array]:
     """Return it with its gradient; `apart` is (n_groups, n * n).
+
+    The prior is normal, and given by means and standard deviations.
 
     Rasmussen and Williams 2006, equations 5.8 and 5.9, for the Matern 5/2 kernel (4.17).
     """
-    n, identity = len(y), np.eye(len(y))
+    n = len(y)
     shrink = np.exp(-2.0 * theta[:-2])
     variance, noise = math.exp(theta[-2]), math.exp(theta[-1])
     squared = (shrink @ apart).reshape(n, n)
     root = np.sqrt(5.0 * squared)
     decay = np.exp(-root)
     kernel = variance * (1.0 + root + 5.0 / 3.0 * squared) * decay
-    try:
-        lower = cholesky(kernel + (noise + _JITTER) * identity, lower=True, check_finite=False)
-    except LinAlgError:
+    kernel.flat[:: n + 1] += noise + _JITTER
+    lower, failed = dpotrf(kernel, lower=True)  # without SciPy's checks, which take as long
+    if failed:
         return 1e10, np.zeros_like(theta)
-    weights = cho_solve((lower, True), y, check_finite=False)
-    inner = np.outer(weights, weights) - cho_solve((lower, True), identity, check_finite=False)
+    kernel.flat[:: n + 1] -= noise + _JITTER
+    weights = dpotrs(lower, y, lower=True)[0]
+    inverse = np.tril(dpotri(lower, lower=True)[0])
+    inner = np.outer(weights, weights) - (inverse + np.tril(inverse, -1).T)
     likelihood = -0.5 * float(y @ weights) - float(np.log(np.diag(lower)).sum())
     slope = inner * (-5.0 / 6.0 * variance) * decay * (1.0 + root)  # by the squared distance
     gradient = np.empty_like(theta)
     gradient[:-2] = -shrink * (apart @ slope.ravel())
     gradient[-2] = 0.5 * float((inner * kernel).sum())
     gradient[-1] = 0.5 * noise * float(np.trace(inner))
-    centre, spread = _prior(len(theta) - 2)
+    centre, spread = prior
     off = (theta - centre) / spread
     return 0.5 * float(off @ off) - likelihood, off / spread - gradient
-
-
-def _prior(count: int) -> tuple[Array, Array]:
-    """Return means and standard deviations of the normal priors on the logarithms."""
-    pairs = [_LENGTH] * count + [_VARIANCE, _NOISE]
-    return np.array([mean for mean, _ in pairs]), np.array([std for _, std in pairs])
 
 
 class GaussianProcess(GaussianProcessRegressor):  # type: ignore[misc] # ships no types
@@ -152,7 +159,7 @@ class GaussianProcess(GaussianProcessRegressor):  # type: ignore[misc] # ships n
         decay = self._variance * np.exp(-root)
         across = decay * (1.0 + root + root**2 / 3.0)
         slope = (-5.0 / 3.0 * decay * (1.0 + root))[:, None] * off / self._scale
-        solved = cho_solve((self.L_, True), across, check_finite=False)
+        solved = dpotrs(self.L_, across, lower=True)[0]
         std = math.sqrt(max(self._variance - float(across @ solved), 1e-12))
         return float(across @ self.alpha_), std, slope.T @ self.alpha_, -(slope.T @ solved) / std
 

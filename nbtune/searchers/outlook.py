@@ -39,6 +39,7 @@ class Outlook:
         self, columns: Columns, model: Any, best: float, *, kind: str, xi: float, kappa: float
     ) -> None:
         self._columns = columns
+        self._first = [group[0] for group in columns.groups]
         self._model = model
         self._best = best
         self._kind = kind
@@ -72,11 +73,9 @@ class Outlook:
         """
         x = self._columns.of(place[None])[0]
         mean, std, mean_slope, std_slope = self._model.posterior_slope(x)
-        by_mean, by_std = promise_slope(self._kind, mean, std, self._best, **self._shape)
+        value, by_mean, by_std = promise_slope(self._kind, mean, std, self._best, **self._shape)
         by_column = by_mean * mean_slope + by_std * std_slope
-        first = [group[0] for group in self._columns.groups]
-        values = promise(self._kind, np.array([mean]), np.array([std]), self._best, **self._shape)
-        return float(values[0]), np.where(self._columns.options, 0.0, by_column[first])
+        return value, np.where(self._columns.options, 0.0, by_column[self._first])
 
     def believing(self, places: Array) -> "Outlook":
         """Return the outlook when trials at places have ended as predicted."""
