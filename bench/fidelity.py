@@ -12,9 +12,10 @@ noise, which both shrink to nothing at the end.
 
 Each problem is played on a virtual clock by 4 slots; a step costs the table's seconds, or 1; the
 budget is 10 times the mean time of a full run of a table, and 6 times that of a function. Regret is
-that of the trial with the best report so far: of a table, what that report lacks to the best in it;
-of a function, what the trial's last step would lack to the optimum. nbtune is asked as its engine
-asks, one suggestion ahead.
+that of the trial that one would take then. Of a table that is the one with the best report so far,
+and what it lacks to the best in it. Of a function, whose short runs mislead, it is the one with the
+best report of those that came furthest, and what its last step would lack to the optimum. nbtune is
+asked as its engine asks, one suggestion ahead.
 """
 
 import argparse
@@ -66,6 +67,9 @@ class Rows:
     def seconds(self, row, step):
         return float(self._table.secs[row, step - 1])
 
+    def worth(self, row, step):
+        return self.score(row, step)
+
     def regret(self, row, step):
         return self._table.best - self.score(row, step)
 
@@ -103,6 +107,9 @@ class Function:
 
     def seconds(self, row, step):
         return 1.0
+
+    def worth(self, row, step):
+        return step, self.score(row, step)
 
     def regret(self, row, step):
         return float(self._rows[row][1])
@@ -242,7 +249,7 @@ def peer_systems(player):
 def play(problem, system):
     """Return the regret at each mark, and how many trials were started."""
     heap, order, rows, steps = [], itertools.count(), {}, collections.Counter()
-    marks, regrets, best, regret, waiting = list(MARKS), [], -math.inf, math.inf, SLOTS
+    marks, regrets, best, regret, waiting = list(MARKS), [], None, math.inf, SLOTS
     now = 0.0
     while True:
         while waiting and (given := system.suggest()) is not None:
@@ -261,8 +268,9 @@ def play(problem, system):
         steps[number] += 1
         row, step = rows[number], steps[number]
         score = problem.score(row, step)
-        if score > best:
-            best, regret = score, problem.regret(row, step)
+        worth = problem.worth(row, step)
+        if best is None or worth > best:
+            best, regret = worth, problem.regret(row, step)
         answer = system.result(number, step, score)
         if answer == "continue" and step < STEPS:
             heapq.heappush(heap, (now + problem.seconds(row, step + 1), next(order), number))
