@@ -90,12 +90,12 @@ class Definition:
         as run, and almost as many that wait for a slower one to end: of trials that take
         log-normal times with sigma 0.5, four slots then work 95 % of the time.
         """
-        slots, learns = self.workers.slots, self.searcher.prefetch == 1
+        slots = self.workers.slots
         if not self.deterministic and (slots > 1 or self.workers.elastic):
             return None
         if not self.scheduler.judges_alone:
             return slots - 1  # trials wait for its decision in their slots: more would never come
-        if not learns:
+        if not self.searcher.learns:
             return None
         return 2 * slots - 1 if slots > 1 else 0
 

@@ -357,6 +357,7 @@ def test_it_pickles_with_a_regressor_of_ones_own():
         ({"n_initial": 0}, r"Bayes\(n_initial=0\): needs an integer of at least 1"),
         ({"n_initial": True}, r"Bayes\(n_initial=True\): needs an integer"),
         ({"n_initial": 2.5}, r"Bayes\(n_initial=2\.5\): needs an integer"),
+        ({"prefetch": -1}, r"Bayes\(prefetch=-1\): needs an integer of at least 0"),
         ({"searcher_data": "rung"}, r"searcher_data='rung'\): .* Did you mean 'rungs'\?"),
         ({"maxt_pending": 1}, r"maxt_pending=1\): needs True or False"),
         ({"acquisition": "ei"}, r"acquisition='ei'\): is not known\. Did you mean 'EI'\?"),
@@ -378,6 +379,7 @@ def test_it_shows_the_arguments_that_are_not_the_usual():
     shown = repr(Bayes(searcher_data="all", maxt_pending=True))
 
     assert "searcher_data='all', maxt_pending=True" in shown
+    assert "prefetch=0" in repr(Bayes(prefetch=0))
     assert "maxt_pending" not in repr(Bayes())
 
 

@@ -157,6 +157,7 @@ def test_without_use_best_all_may_run_at_once():
 
     assert len(running) == searcher.size() == 6
     assert searcher.prefetch > 1
+    assert not searcher.learns
 
 
 def test_a_vast_list_starts_at_once():

@@ -183,3 +183,36 @@ def test_a_sweep_under_hyperband_is_led_to_the_best(data, tmp_path):
     sweep.run()
 
     assert sweep.best_value < 1 / 9 + 0.01
+
+
+class Counting(Bayes):
+    """Notes how many results each suggestion knew."""
+
+    apart = False
+
+    def suggest(self, number, pending):
+        known.append(len(self._courses.last))
+        return super().suggest(number, pending)
+
+
+known: list[int] = []
+
+
+@pytest.mark.parametrize(("prefetch", "first"), [(0, [0, 1, 2, 3]), (1, [0, 0, 1, 2])])
+def test_a_suggestion_waits_for_a_free_slot_without_prefetch(
+    prefetch, first, tmp_path
+):  # FEATURES A6
+    known.clear()
+    pace = iter([1.0, 1.5] * 10)
+    Sweep(
+        lambda x, y: {"loss": x + y},
+        {"x": Real(0, 1), "y": Real(0, 1)},
+        minimize="loss",
+        searcher=Counting(n_initial=3, prefetch=prefetch),
+        workers=Simulated(2, seconds=lambda params, step: next(pace)),
+        trials=8,
+        seed=1,
+        store=tmp_path,
+    ).run()
+
+    assert known[: len(first)] == first

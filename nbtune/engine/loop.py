@@ -380,7 +380,7 @@ class Engine:
                 pass
             if self._waiting or not isinstance(self._move(), Sample):
                 return
-        self._supply.ask_ahead(self._ledger.room())
+        self._supply.ask(self._ledger.room(), needed=bool(self._free))
 
     def _move(self) -> Move | None:
         """Return what the next run is to be, None while those before it are not through."""

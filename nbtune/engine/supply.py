@@ -23,8 +23,8 @@ class Supply:
     Parameters
     ----------
     thinker : Thinker
-    prefetch : int >= 1
-        How many suggestions to have ready.
+    prefetch : int >= 0
+        How many suggestions to have ready before one is needed.
     """
 
     def __init__(self, thinker: Thinker, prefetch: int) -> None:
@@ -42,12 +42,15 @@ class Supply:
         """Count a suggestion that was made before a restart."""
         self._next += 1
 
-    def ask_ahead(self, room: int | None) -> None:
-        """Ask for the next suggestion, if one more is wanted and `room` trials may still come."""
+    def ask(self, room: int | None, *, needed: bool) -> None:
+        """Ask for the next suggestion, if one more is wanted and `room` trials may still come.
+
+        It is wanted ahead of need, and where a slot that is free says that it is `needed`.
+        """
         if self._asked is not None or self._dry or self._exhausted:
             return
         ready = len(self._ready)
-        if ready < self._prefetch and (room is None or ready < room):
+        if ready < max(self._prefetch, needed) and (room is None or ready < room):
             self._asked = self._next
             self._next += 1
             self._results = 0

@@ -33,8 +33,14 @@ class Searcher(ABC):
     To hand a question over to a thread of the searcher's own would take longer than the answer.
     """
 
+    learns: bool = True
+    """Whether what it suggests depends on results."""
+
     prefetch: int = 1
-    """How many suggestions to have ready before a slot asks; more only where nothing is learnt."""
+    """How many suggestions to have ready before a slot asks.
+
+    Of one that learns, those made ahead know less; with 0 each is made when a slot waits for it.
+    """
 
     end_reason: str = "every suggestion tried"
     """Why it has no more to suggest: the sweep's reason for its end, read when it is exhausted.

@@ -95,6 +95,11 @@ class Bayes(Searcher):
         model of what says little more; the other two cost about the same.
     maxt_pending : bool
         Whether a running trial is also pending as a full run.
+    prefetch : int >= 0
+        How many suggestions to have ready before a slot is free. Each knows the results until it
+        was made, and takes those under way for pending. With 0 it knows all, and the slot waits for
+        it, some 50 ms. On one slot, and in a sweep that is deterministic, suggestions never are
+        made ahead.
 
     Raises
     ------
@@ -118,14 +123,16 @@ class Bayes(Searcher):
         kappa: float = 1.96,
         searcher_data: str = "rungs",
         maxt_pending: bool = False,
+        prefetch: int = 1,
     ) -> None:
-        self.n_initial = check_count(n_initial)
+        self.n_initial = check_count("n_initial", n_initial, 1)
         self.base_estimator = base_estimator
         self.acquisition = check_known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
         self.xi = xi
         self.kappa = kappa
         self.searcher_data = check_known("searcher_data", searcher_data, FEEDS)
         self.maxt_pending = check_flag("maxt_pending", maxt_pending)
+        self.prefetch = check_count("prefetch", prefetch, 0)
         self.follows = "milestones" if searcher_data == "rungs" else "reports"
         if isinstance(base_estimator, str):
             check_known("base_estimator", base_estimator, _ESTIMATORS)
@@ -147,6 +154,7 @@ class Bayes(Searcher):
     def __repr__(self) -> str:
         feed = "" if self.searcher_data == "rungs" else f", searcher_data={self.searcher_data!r}"
         feed += ", maxt_pending=True" if self.maxt_pending else ""
+        feed += f", prefetch={self.prefetch}" if self.prefetch != 1 else ""
         return (
             f"Bayes({self.n_initial}, base_estimator={self.base_estimator!r}, "
             f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa}{feed})"

@@ -8,15 +8,15 @@ from nbtune.exceptions import SpecError, nearest
 __all__ = ["check_count", "check_flag", "check_known"]
 
 
-def check_count(value: object) -> int:
-    """Return ``n_initial`` as an int of at least 1; raise `SpecError` when it is none."""
+def check_count(name: str, value: object, least: int) -> int:
+    """Return a count as an int of at least `least`; raise `SpecError` when it is none."""
     try:
-        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        number = 0
-    if number < 1:
+        number = least - 1
+    if number < least:
         raise SpecError(
-            f"Bayes(n_initial={value!r}): needs an integer of at least 1", "searcher.n_initial"
+            f"Bayes({name}={value!r}): needs an integer of at least {least}", f"searcher.{name}"
         )
     return number
 

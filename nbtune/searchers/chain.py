@@ -43,7 +43,8 @@ class Chain(Searcher):
                 f"Chain(use_best={use_best!r}): needs True or False", "searcher.use_best"
             )
         self.use_best = use_best
-        self.prefetch = 1 if use_best else 16  # without it nothing is learnt
+        self.learns = use_best
+        self.prefetch = 1 if use_best else 16
 
     def __repr__(self) -> str:
         return f"Chain(use_best={self.use_best})"

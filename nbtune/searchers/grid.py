@@ -25,7 +25,8 @@ class Grid(Searcher):
 
     starts_with_defaults = False
     finite = True
-    prefetch = 16  # nothing is learnt
+    learns = False
+    prefetch = 16
 
     def __init__(self, repeat: int = 1) -> None:
         if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:

@@ -23,7 +23,8 @@ class Points(Searcher):
 
     starts_with_defaults = False
     finite = True
-    prefetch = 16  # nothing is learnt
+    learns = False
+    prefetch = 16
 
     def __init__(self, params: Iterable[Mapping[str, Any]]) -> None:
         if not isinstance(params, Iterable):

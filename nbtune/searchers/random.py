@@ -16,7 +16,8 @@ class Random(Searcher):
     On a finite space it ends when every point has been tried.
     """
 
-    prefetch = 16  # nothing is learnt
+    learns = False
+    prefetch = 16
     why = "random draw"
 
     def __repr__(self) -> str:

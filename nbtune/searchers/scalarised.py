@@ -23,8 +23,7 @@ def searcher_for(goals: Sequence[Goal], searcher: Searcher) -> Searcher:
 
     Joined they must be for a searcher that learns from scores, one at a time.
     """
-    learns_nothing = searcher.prefetch > 1
-    if len(goals) == 1 or learns_nothing or searcher.several:
+    if len(goals) == 1 or not searcher.learns or searcher.several:
         return searcher
     return Scalarised(searcher)
 
@@ -62,6 +61,7 @@ class Scalarised(Searcher):
         self._goals: tuple[Goal, ...] = ()
         self.editable = searcher.editable
         self.follows = searcher.follows
+        self.prefetch = searcher.prefetch
 
     def __repr__(self) -> str:
         return f"Scalarised({self.searcher!r})"
