@@ -424,6 +424,16 @@ def test_a_reason_counts_what_is_pending():
     assert why.endswith(", 2 pending assumed as predicted")
 
 
+def test_where_trials_fail_a_reason_says_how_sure_success_is():
+    space = Space({"x": Int(0, 11)})
+    searcher = ready(space)
+    for x in [0, 1, 2, 3, 4, 5, 7, 8, 9, 10]:
+        score = None if x > 5 else float(x)
+        searcher.observe({"x": x}, score, step=1, ended=True)
+
+    assert re.search(r", success \d+% sure$", reason(searcher))
+
+
 def test_where_the_model_fails_the_reason_says_so(caplog):
     class Broken:
         def fit(self, x, y):

@@ -271,8 +271,8 @@ class Bayes(Searcher):
             self._sign * view.scores,
             pending=len(pending),
         )
-        if isinstance(outlook, Feasible):
-            self.why += f", success {outlook.sure(at):.0%} sure"
+        if isinstance(outlook, Feasible) and (sure := outlook.sure(at)) < 0.995:
+            self.why += f", success {sure:.0%} sure"
         return found
 
     def _most_promising(
