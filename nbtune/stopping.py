@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from nbtune.arguments import check_integer
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores, scores_of
 from nbtune.registry import Registry
@@ -144,7 +145,7 @@ class FailureRate(StopRule):
                 f"FailureRate({share!r}): needs a share above 0 and up to 1{hint}",
                 "stop_when.share",
             )
-        self.min_trials = _whole("FailureRate", "min_trials", min_trials)
+        self.min_trials = check_integer("stop_when", "FailureRate", "min_trials", min_trials, 1)
         self.setup(())
 
     def __repr__(self) -> str:
@@ -207,7 +208,9 @@ class Plateau(StopRule):
                 f"Plateau(min_delta={min_delta!r}): needs a number of at least 0",
                 "stop_when.min_delta",
             )
-        self.trials = None if trials is None else _whole("Plateau", "trials", trials)
+        self.trials = (
+            None if trials is None else check_integer("stop_when", "Plateau", "trials", trials, 1)
+        )
         self.seconds = seconds
         self.min_delta = min_delta
         self.setup(())
@@ -297,12 +300,3 @@ def _finite(call: str, value: object) -> float:
     if isinstance(value, bool) or not hasattr(value, "__float__") or not math.isfinite(value):
         raise SpecError(f"{call}: {value!r} is not a finite number", "stop_when")
     return float(value)
-
-
-def _whole(rule: str, name: str, value: object) -> int:
-    """Return an integer of at least 1, or raise an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(
-            f"{rule}({name}={value!r}): needs an integer of at least 1", f"stop_when.{name}"
-        )
-    return value

@@ -3,9 +3,9 @@
 import warnings
 from dataclasses import replace
 
+from nbtune.arguments import check_integer
 from nbtune.decision import Complete, Continue, Decision, Move, Promote, Reject, Sample, Wait
 from nbtune.exceptions import NbtuneWarning, SpecError, nearest
-from nbtune.schedulers.arguments import check_integer
 from nbtune.schedulers.asha_promotion import PromotionRungs
 from nbtune.schedulers.asha_stopping import StoppingRungs
 from nbtune.schedulers.base import Explanation, RungRow, Scheduler
@@ -61,10 +61,14 @@ class Hyperband(Scheduler):
         type: str = "stopping",  # noqa: A002 - the name that users know from AutoGluon
         keep_size_ratios: bool = False,
     ) -> None:
-        self.max_t = None if max_t is None else check_integer("Hyperband", "max_t", max_t, 1)
-        self.grace_period = check_integer("Hyperband", "grace_period", grace_period, 1)
-        self.reduction_factor = check_integer("Hyperband", "reduction_factor", reduction_factor, 2)
-        self.brackets = check_integer("Hyperband", "brackets", brackets, 1)
+        self.max_t = (
+            None if max_t is None else check_integer("scheduler", "Hyperband", "max_t", max_t, 1)
+        )
+        self.grace_period = check_integer("scheduler", "Hyperband", "grace_period", grace_period, 1)
+        self.reduction_factor = check_integer(
+            "scheduler", "Hyperband", "reduction_factor", reduction_factor, 2
+        )
+        self.brackets = check_integer("scheduler", "Hyperband", "brackets", brackets, 1)
         self.type = _check_type(type)
         self.keep_size_ratios = bool(keep_size_ratios)
         if keep_size_ratios and type == "stopping":

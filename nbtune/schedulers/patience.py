@@ -1,7 +1,7 @@
 """Patience: a trial that no longer gets better is stopped, whatever the others do."""
 
+from nbtune.arguments import check_integer, check_number
 from nbtune.decision import Continue, Stop
-from nbtune.schedulers.arguments import check_integer, check_number
 from nbtune.schedulers.base import Scheduler
 
 __all__ = ["Patience"]
@@ -28,9 +28,9 @@ class Patience(Scheduler):
     judges_alone = True
 
     def __init__(self, steps: int = 10, min_delta: float = 0.0, grace_period: int = 1) -> None:
-        self.steps = check_integer("Patience", "steps", steps, 1)
-        self.min_delta = check_number("Patience", "min_delta", min_delta)
-        self.grace_period = check_integer("Patience", "grace_period", grace_period, 1)
+        self.steps = check_integer("scheduler", "Patience", "steps", steps, 1)
+        self.min_delta = check_number("scheduler", "Patience", "min_delta", min_delta)
+        self.grace_period = check_integer("scheduler", "Patience", "grace_period", grace_period, 1)
 
     def __repr__(self) -> str:
         return (

@@ -4,8 +4,8 @@ import bisect
 from abc import abstractmethod
 from collections.abc import Sequence
 
+from nbtune.arguments import check_integer
 from nbtune.decision import Continue, Stop
-from nbtune.schedulers.arguments import check_integer
 from nbtune.schedulers.base import Explanation, Scheduler
 
 __all__ = ["PeerRule"]
@@ -38,9 +38,9 @@ class PeerRule(Scheduler):
 
     def __init__(self, grace_period: int = 1, interval: int = 1, min_samples: int = 3) -> None:
         name = type(self).__name__
-        self.grace_period = check_integer(name, "grace_period", grace_period, 1)
-        self.interval = check_integer(name, "interval", interval, 1)
-        self.min_samples = check_integer(name, "min_samples", min_samples, 1)
+        self.grace_period = check_integer("scheduler", name, "grace_period", grace_period, 1)
+        self.interval = check_integer("scheduler", name, "interval", interval, 1)
+        self.min_samples = check_integer("scheduler", name, "min_samples", min_samples, 1)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())

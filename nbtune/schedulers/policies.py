@@ -4,8 +4,8 @@ import bisect
 import math
 from collections.abc import Sequence
 
+from nbtune.arguments import check_share
 from nbtune.decision import Continue, Stop
-from nbtune.schedulers.arguments import check_share
 from nbtune.schedulers.peer_rule import PeerRule
 
 __all__ = ["AverageRule", "DiffRule", "TruncationRule"]
@@ -47,7 +47,7 @@ class DiffRule(PeerRule):
         self, share: float = 0.0, grace_period: int = 1, interval: int = 1, min_samples: int = 3
     ) -> None:
         super().__init__(grace_period, interval, min_samples)
-        self.share = check_share("DiffRule", "share", share)
+        self.share = check_share("scheduler", "DiffRule", "share", share)
 
     def needed(self, step: int, own: float, others: Sequence[float]) -> tuple[float, str]:
         """Return the score at that distance from the best."""
@@ -85,7 +85,7 @@ class TruncationRule(PeerRule):
         min_samples: int = 3,
     ) -> None:
         super().__init__(grace_period, interval, min_samples)
-        self.share = check_share("TruncationRule", "share", share)
+        self.share = check_share("scheduler", "TruncationRule", "share", share)
         self.include_finished = bool(include_finished)
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from nbtune.arguments import check_integer
 from nbtune.decision import (
     Complete,
     Continue,
@@ -19,7 +20,6 @@ from nbtune.decision import (
     Wait,
 )
 from nbtune.exceptions import SpecError
-from nbtune.schedulers.arguments import check_integer
 from nbtune.schedulers.base import Explanation, RungRow, Scheduler
 from nbtune.schedulers.rungs import BracketPlan, bracket_plans
 
@@ -128,10 +128,14 @@ class SyncHyperband(Scheduler):
         rounds: int | None = 1,
     ) -> None:
         name = "SyncHyperband"
-        self.max_t = None if max_t is None else check_integer(name, "max_t", max_t, 1)
-        self.reduction_factor = check_integer(name, "reduction_factor", reduction_factor, 2)
+        self.max_t = None if max_t is None else check_integer("scheduler", name, "max_t", max_t, 1)
+        self.reduction_factor = check_integer(
+            "scheduler", name, "reduction_factor", reduction_factor, 2
+        )
         self.resume = bool(resume)
-        self.rounds = None if rounds is None else check_integer(name, "rounds", rounds, 1)
+        self.rounds = (
+            None if rounds is None else check_integer("scheduler", name, "rounds", rounds, 1)
+        )
 
     def __repr__(self) -> str:
         rounds = "" if self.rounds == 1 else f", rounds={self.rounds}"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from nbtune.arguments import check_flag, check_integer, check_known
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
-from nbtune.searchers.bayes_arguments import check_count, check_flag, check_known
 from nbtune.searchers.columns import Columns
 from nbtune.searchers.courses import FEEDS, Courses, Row
 from nbtune.searchers.feasibility import Feasibility, Feasible
@@ -36,6 +36,7 @@ Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
 _LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
+_OWNER = "searcher", "Bayes"
 _ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
 # What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
@@ -125,17 +126,19 @@ class Bayes(Searcher):
         maxt_pending: bool = False,
         prefetch: int = 1,
     ) -> None:
-        self.n_initial = check_count("n_initial", n_initial, 1)
+        self.n_initial = check_integer(*_OWNER, "n_initial", n_initial, 1)
         self.base_estimator = base_estimator
-        self.acquisition = check_known("acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge"))
+        self.acquisition = check_known(
+            *_OWNER, "acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge")
+        )
         self.xi = xi
         self.kappa = kappa
-        self.searcher_data = check_known("searcher_data", searcher_data, FEEDS)
-        self.maxt_pending = check_flag("maxt_pending", maxt_pending)
-        self.prefetch = check_count("prefetch", prefetch, 0)
+        self.searcher_data = check_known(*_OWNER, "searcher_data", searcher_data, FEEDS)
+        self.maxt_pending = check_flag(*_OWNER, "maxt_pending", maxt_pending)
+        self.prefetch = check_integer(*_OWNER, "prefetch", prefetch, 0)
         self.follows = "milestones" if searcher_data == "rungs" else "reports"
         if isinstance(base_estimator, str):
-            check_known("base_estimator", base_estimator, _ESTIMATORS)
+            check_known(*_OWNER, "base_estimator", base_estimator, _ESTIMATORS)
         elif not hasattr(base_estimator, "predict"):
             raise SpecError(
                 f"Bayes(base_estimator={base_estimator!r}): needs a scikit-learn regressor or one "

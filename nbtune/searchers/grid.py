@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nbtune.exceptions import SpecError
+from nbtune.arguments import check_integer
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.walk import Walk
 from nbtune.space import Space
@@ -29,11 +29,7 @@ class Grid(Searcher):
     prefetch = 16
 
     def __init__(self, repeat: int = 1) -> None:
-        if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-            raise SpecError(
-                f"Grid(repeat={repeat!r}): needs an integer of at least 1", "searcher.repeat"
-            )
-        self.repeat = repeat
+        self.repeat = check_integer("searcher", "Grid", "repeat", repeat, 1)
 
     def __repr__(self) -> str:
         return f"Grid(repeat={self.repeat})"

@@ -3,13 +3,13 @@
 import importlib.util
 import math
 import numbers
-import operator
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbtune.arguments import check_integer
 from nbtune.exceptions import SpecError
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.tokens import Tokens
@@ -97,12 +97,12 @@ class Reinforce(Searcher):
         width: int = 32,
     ) -> None:
         self.learning_rate = _number("learning_rate", learning_rate, 0.0, 1.0, strict=True)
-        self.batch = _count("batch", batch, 1)
+        self.batch = check_integer("searcher", "Reinforce", "batch", batch, 1)
         self.baseline_decay = _number("baseline_decay", baseline_decay, 0.0, 1.0)
         self.entropy = _number("entropy", entropy, 0.0, 1000.0)
-        self.elite = _count("elite", elite, 0)
-        self.quantiles = _count("quantiles", quantiles, 2)
-        self.width = _count("width", width, 1)
+        self.elite = check_integer("searcher", "Reinforce", "elite", elite, 0)
+        self.quantiles = check_integer("searcher", "Reinforce", "quantiles", quantiles, 2)
+        self.width = check_integer("searcher", "Reinforce", "width", width, 1)
         _require_torch()
 
     def __repr__(self) -> str:
@@ -265,18 +265,6 @@ def _require_torch() -> None:
             "Install it: pip install 'nbtune[rl]', or use searcher='bayes'",
             "searcher",
         )
-
-
-def _count(name: str, value: object, least: int) -> int:
-    try:
-        number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise SpecError(
-            f"Reinforce({name}={value!r}): needs an integer of at least {least}", f"searcher.{name}"
-        )
-    return number
 
 
 def _number(name: str, value: object, low: float, high: float, *, strict: bool = False) -> float:
