@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from functools import reduce
 from operator import getitem
 
-from nbtune.exceptions import SpecError
+from nbtune.arguments import check_flag
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.space import Dimension, Space
@@ -38,11 +38,7 @@ class Chain(Searcher):
     finite = True
 
     def __init__(self, use_best: bool = True) -> None:
-        if not isinstance(use_best, bool):
-            raise SpecError(
-                f"Chain(use_best={use_best!r}): needs True or False", "searcher.use_best"
-            )
-        self.use_best = use_best
+        self.use_best = check_flag("searcher", "Chain", "use_best", use_best)
         self.learns = use_best
         self.prefetch = 1 if use_best else 16
 

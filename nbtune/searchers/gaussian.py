@@ -16,6 +16,8 @@ from scipy.optimize import minimize
 from skopt.learning import GaussianProcessRegressor
 from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
 
+from nbtune.searchers.matern import covariance, covariance_slope
+
 __all__ = ["Array", "GaussianProcess", "Hyperparameters", "most_probable"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -148,17 +150,11 @@ class GaussianProcess(GaussianProcessRegressor):  # type: ignore[misc] # ships n
     def _across(self, x: Array) -> Array:
         ours, theirs = x / self._scale, self.X_train_ / self._scale
         squared = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2.0 * ours @ theirs.T
-        root = np.sqrt(5.0 * np.maximum(squared, 0.0))
-        kernel: Array = self._variance * (1.0 + root + root**2 / 3.0) * np.exp(-root)
-        return kernel
+        return covariance(np.maximum(squared, 0.0), self._variance)
 
     def posterior_slope(self, x: Array) -> tuple[float, float, Array, Array]:
         """Return mean, standard deviation and the gradients of both at one x, (n_columns,)."""
-        off = (x - self.X_train_) / self._scale
-        root = np.sqrt(5.0 * (off**2).sum(axis=1))
-        decay = self._variance * np.exp(-root)
-        across = decay * (1.0 + root + root**2 / 3.0)
-        slope = (-5.0 / 3.0 * decay * (1.0 + root))[:, None] * off / self._scale
+        across, slope = covariance_slope(x, self.X_train_, self._scale, self._variance)
         solved = dpotrs(self.L_, across, lower=True)[0]
         std = math.sqrt(max(self._variance - float(across @ solved), 1e-12))
         return float(across @ self.alpha_), std, slope.T @ self.alpha_, -(slope.T @ solved) / std

@@ -15,6 +15,8 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from nbtune.searchers.matern import covariance, covariance_slope
+
 __all__ = ["Shortfall", "most_probable"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -150,11 +152,7 @@ class Shortfall:
 
     def posterior_slope(self, x: Array) -> tuple[float, float, Array, Array]:
         """Return mean, standard deviation and the gradients of both at one x, (n_columns,)."""
-        off = (x - self._x) / self._scale
-        root = np.sqrt(5.0 * (off**2).sum(axis=1))
-        decay = self._variance * np.exp(-root)
-        across = decay * (1.0 + root + root**2 / 3.0)
-        slope = (-5.0 / 3.0 * decay * (1.0 + root))[:, None] * off / self._scale
+        across, slope = covariance_slope(x, self._x, self._scale, self._variance)
         solved = cho_solve((self._lower, True), across, check_finite=False)
         std = math.sqrt(max(self._variance - float(across @ solved), 1e-12))
         return (
@@ -186,9 +184,7 @@ class Shortfall:
         return kernel
 
     def _across(self, x: Array) -> Array:
-        root = np.sqrt(5.0 * _squared(x / self._scale, self._x / self._scale))
-        kernel: Array = self._variance * (1.0 + root + root**2 / 3.0) * np.exp(-root)
-        return kernel
+        return covariance(_squared(x / self._scale, self._x / self._scale), self._variance)
 
 
 def _squared(ours: Array, theirs: Array) -> Array:
