@@ -28,6 +28,8 @@ KINDS = Space(
         "log": Real(1e-6, 1.0, log=True),
         "step": Real(0.1, 0.75, step=0.2),
         "log_step": Real(0.1, 10.0, log=True, step=0.3),
+        "rounded": Real(1.0, 10.0, step=4.0, rounded=True),
+        "log_rounded": Real(0.1, 10.0, log=True, step=0.3, rounded=True),
         "wide": Real(-1.7e308, 1.7e308),
         "int": Int(-3, 12, step=4),
         "log_int": Int(1, 1000, log=True),
@@ -132,7 +134,18 @@ def test_domains_become_the_distributions_that_optuna_has_for_them():
         "bool": optuna.distributions.CategoricalDistribution(range(2)),
         "choice": optuna.distributions.CategoricalDistribution(range(6)),
         **dict.fromkeys(
-            ["log_step", "wide", "log_int_step", "huge", "normal", "log_normal", "listed"], unit
+            [
+                "log_step",
+                "rounded",
+                "log_rounded",
+                "wide",
+                "log_int_step",
+                "huge",
+                "normal",
+                "log_normal",
+                "listed",
+            ],
+            unit,
         ),
     }
 

@@ -264,7 +264,7 @@ def _scale(
         return _category_scale([shortened(label, 14) for label in domain.labels])
     if isinstance(domain, (Real, Int, Range)):
         whole = isinstance(domain, Int) or (isinstance(domain, Range) and domain.whole)
-        low, high = float(domain.low), float(domain.high)
+        low, high = _ends(domain)
         if domain.log:
             ticks = log_ticks(low, high, whole=whole)
             positions_of = [math.log10(tick) for tick in ticks]
@@ -276,6 +276,12 @@ def _scale(
     if domain.size is not None:
         return _category_scale([str(value) for value in domain.grid()])
     return _open_scale(positions, log=_is_log(domain))
+
+
+def _ends(domain: Real | Int | Range) -> tuple[float, float]:
+    """Return the ends of an axis; on a log one no value may be drawn at 0."""
+    low, high = (domain.low, domain.high) if isinstance(domain, Range) else domain.ends
+    return float(low if low > 0 or not domain.log else domain.low), float(high)
 
 
 def _category_scale(labels: Sequence[str]) -> tuple[float, float, list[float], list[str]]:

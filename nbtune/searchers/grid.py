@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nbtune.arguments import check_integer
+from nbtune.exceptions import SpaceError
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.walk import Walk
 from nbtune.space import Space
@@ -15,7 +16,9 @@ class Grid(Searcher):
     """Walk the product of the space's values, in the order written, the last one fastest.
 
     Every domain must have a list of values: ``Choice``, ``Range``, ``Bool``, ``Int``, ``Real`` with
-    a step. A constant and a domain of one value are fixed. The defaults get no trial of their own.
+    a step. A constant and a domain of one value are fixed. Weights, and ``Real(rounded=True)``, say
+    how values are drawn, which a grid does not: they are refused. The defaults get no trial of
+    their own.
 
     Parameters
     ----------
@@ -40,10 +43,18 @@ class Grid(Searcher):
         Raises
         ------
         SpaceError
-            When a domain has infinitely many values; it names the param.
+            When a domain has infinitely many values, or some that were said to be likelier than
+            others; it names the param.
         """
         super().setup(space, seed=seed)
         space.at(0)  # raises for a space without a grid
+        for dim in space.dims:
+            if dim.domain.uneven:
+                raise SpaceError(
+                    f"{dim.path}: {dim.domain!r} says how likely each value is drawn, and a grid "
+                    "takes each once. List the values with Choice(...) or Range(...) without "
+                    "weights, or use searcher='random'."
+                )
         self._points = space.size or 1
         self._walk = Walk(space, self._point, self.size())
 

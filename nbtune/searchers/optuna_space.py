@@ -31,9 +31,10 @@ class OptunaSpace:
 
     ``Real`` and ``Int`` become float and int distributions with their bounds, step and log;
     ``Bool`` and ``Choice`` the positions of their options, so that an option may be any object;
-    ``Normal``, ``LogNormal``, ``Range`` and what Optuna has no form for (a step with log, bounds
-    beyond what floats can tell apart) a float from 0 to 1 that `Domain.from_unit` reads. Names are
-    dotted, "model.C"; where two branches share one, it ends in the branch's position: "model.C[1]".
+    ``Normal``, ``LogNormal``, ``Range`` and what Optuna has no form for (a step with log, rounded
+    draws, bounds beyond what floats can tell apart) a float from 0 to 1 that `Domain.from_unit`
+    reads. Names are dotted, "model.C"; where two branches share one, it ends in the branch's
+    position: "model.C[1]".
     """
 
     def __init__(self, space: Space) -> None:
@@ -116,7 +117,8 @@ def _has_int(domain: Int) -> bool:
 
 
 def _has_float(domain: Real) -> bool:
-    return math.isfinite(domain.high - domain.low) and not (domain.log and domain.step is not None)
+    uneven_bins = domain.rounded or (domain.log and domain.step is not None)
+    return math.isfinite(domain.high - domain.low) and not uneven_bins
 
 
 def _suggest_int(trial: Any, name: str, domain: Int) -> int:

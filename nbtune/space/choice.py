@@ -182,6 +182,11 @@ class Choice(Domain):
         sizes = self._sizes
         return None if None in sizes else sum(size for size in sizes if size)
 
+    @property
+    def uneven(self) -> bool:
+        """Whether there are weights."""
+        return self.weights is not None
+
     def index(self, value: Any, name: str = "") -> int:
         """Return the position of the option that `value` is, or is a point of.
 

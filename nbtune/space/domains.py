@@ -85,6 +85,11 @@ class Domain(ABC):
         """How many values there are, None when infinitely many."""
         return None
 
+    @property
+    def uneven(self) -> bool:
+        """Whether it was said that some of its listed values are likelier than others."""
+        return False
+
     def at(self, index: int) -> Any:
         """Return the value at `index`, 0 to ``size - 1``, in the order of `grid`.
 

@@ -62,7 +62,9 @@ def _numbers(old: Domain, new: Domain) -> Domain | None:
 
 def _ends(domain: Domain) -> tuple[Any, ...]:
     """Return the least and the largest number of a domain, nothing for others."""
-    if isinstance(domain, Real | Int | Range):
+    if isinstance(domain, Real | Int):
+        return domain.ends
+    if isinstance(domain, Range):
         return domain.low, domain.high
     value = domain.value if isinstance(domain, Constant) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

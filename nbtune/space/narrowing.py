@@ -41,7 +41,7 @@ def covers(old: Domain, new: Domain) -> bool:
 
 def _bounds(domain: _Number) -> tuple[float, float]:
     if isinstance(domain, Real | Int):
-        return domain.low, domain.high
+        return domain.ends
     if isinstance(domain, Normal):
         return -math.inf, math.inf
     return (math.ulp(0.0) if domain.step is None else 0.0), math.inf

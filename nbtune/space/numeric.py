@@ -1,5 +1,6 @@
 """Real and whole numbers between two bounds."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
@@ -24,6 +25,7 @@ __all__ = ["Int", "Real"]
 
 _WIDEST_INT = 2**64  # beyond it, no generator and no array holds the values
 _FINEST_GRID = 2**50
+_HALF = Fraction(1, 2)
 
 
 def _check_range(domain: "Real | Int", low: Any, high: Any, step: Any) -> None:
@@ -46,11 +48,16 @@ def _check_range(domain: "Real | Int", low: Any, high: Any, step: Any) -> None:
 
 
 def _check_step(domain: "Real | Int", got: str) -> None:
+    rounded = isinstance(domain, Real) and domain.rounded
     if domain.step is None:
+        if rounded:
+            raise domain.error("", "rounded=True needs a step to round to. Give step=.")
         return
     # As decimals: the float 0.9 - 0.8 is less than 0.1.
     low, high, step = map(unit.exact, (domain.low, domain.high, domain.step))
-    if not 0 < step <= high - low:
+    if rounded and step <= 0:
+        raise domain.error("", f"needs step > 0, {got}.")
+    if not rounded and not 0 < step <= high - low:
         raise domain.error("", f"needs 0 < step <= high - low, {got}.")
     if isinstance(domain, Real) and (high - low) / step > _FINEST_GRID:
         raise domain.error("", f"{got}: finer than floats can tell apart. Drop step.")
@@ -60,12 +67,14 @@ def _range_arguments(domain: "Real | Int") -> str:
     plain_step = 1 if isinstance(domain, Int) else None
     log = ", log=True" if domain.log else ""
     step = "" if domain.step == plain_step else f", step={spell(domain.step)}"
-    return f"{spell(domain.low)}, {spell(domain.high)}{log}{step}"
+    rounded = ", rounded=True" if isinstance(domain, Real) and domain.rounded else ""
+    return f"{spell(domain.low)}, {spell(domain.high)}{log}{step}{rounded}"
 
 
 def _refuse_outside(domain: "Real | Int", value: float) -> None:
-    if not domain.low <= value <= domain.high:
-        allowed = f"allowed is {spell(domain.low)} to {spell(domain.high)}"
+    low, high = domain.ends
+    if not low <= value <= high:
+        allowed = f"allowed is {spell(low)} to {spell(high)}"
         raise Refused(
             f"{allowed}. Change it, or widen {type(domain).__name__}({domain._arguments()})."
         )
@@ -82,6 +91,10 @@ class Real(Domain):
         Whether to search orders of magnitude rather than distances; needs ``low > 0``.
     step : float, optional
         Only ``low``, ``low + step``, ... up to `high`, which is included when it is hit.
+    rounded : bool
+        Draw any number and round it to a multiple of `step`, half to even, in place of steps from
+        `low`: 1 to 10 by 4 is 0, 4, 8, where 0 comes from 1 to 2 alone and is a quarter as likely
+        as 4. Values may lie half a step outside; with log, 0 is possible.
     """
 
     low: float
@@ -89,6 +102,7 @@ class Real(Domain):
     _: KW_ONLY
     log: bool = False
     step: float | None = None
+    rounded: bool = False
     _default: tuple[Any] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +111,8 @@ class Real(Domain):
         object.__setattr__(self, "high", checked(self, "high", high, as_float))
         if step is not None:
             object.__setattr__(self, "step", checked(self, "step", step, as_float))
+        if not isinstance(self.rounded, bool):
+            raise self.error("", f"rounded={short(self.rounded)}, allowed is True or False.")
         _check_range(self, low, high, step)
 
     @cached_property
@@ -105,7 +121,23 @@ class Real(Domain):
         if self.step is None:
             return None
         low, high, step = map(unit.exact, (self.low, self.high, self.step))
-        return Lattice(low, step, (high - low) // step + 1)
+        if not self.rounded:
+            return Lattice(low, step, (high - low) // step + 1)
+        # Those to which more than a single number is rounded.
+        first, last = math.floor(low / step + _HALF), math.ceil(high / step - _HALF)
+        return Lattice(first * step, step, last - first + 1)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Between which numbers values lie: the bounds, or when rounded the outer multiples."""
+        if self.lattice is None or not self.rounded:
+            return self.low, self.high
+        return self.at(0), self.at((self.size or 1) - 1)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether it is rounded: less of the range belongs to the outer values."""
+        return self.rounded
 
     @property
     def size(self) -> int | None:
@@ -120,12 +152,18 @@ class Real(Domain):
         """Return the place of `value` in [0, 1]; the middle of its bin when there is a step."""
         if self.lattice is None:
             return unit.share(value, self.low, self.high, log=self.log)
+        if self.rounded:
+            half = float(self.lattice.step) / 2
+            edges = (min(max(value + side, self.low), self.high) for side in (-half, half))
+            return sum(unit.share(edge, self.low, self.high, log=self.log) for edge in edges) / 2
         return self.lattice.to_unit(self.lattice.nearest(unit.exact(value)), log=self.log)
 
     def from_unit(self, u: float) -> float:
         """Return the value at `u` in [0, 1]."""
         if self.lattice is None:
             return unit.value_at(u, self.low, self.high, log=self.log)
+        if self.rounded:
+            return self._nearest(unit.value_at(u, self.low, self.high, log=self.log))
         return self.at(self.lattice.from_unit(u, log=self.log))
 
     def key(self, value: float) -> Hashable:
@@ -136,7 +174,15 @@ class Real(Domain):
         return _range_arguments(self)
 
     def _middle(self) -> float:
-        return snap(float(unit.middle(self.low, self.high, log=self.log)), self.lattice)
+        return self._nearest(float(unit.middle(self.low, self.high, log=self.log)))
+
+    def _nearest(self, value: float) -> float:
+        """Return the number that may come out that is nearest to one between the bounds."""
+        if not self.rounded or self.lattice is None:
+            return snap(value, self.lattice)
+        low, high = self.ends
+        multiples = Lattice(Fraction(0), self.lattice.step)  # half to even counts from 0
+        return min(max(snap(value, multiples), low), high)
 
     def _admit(self, value: Any, name: str) -> float:
         number = as_float(value)
@@ -180,6 +226,11 @@ class Int(Domain):
     def lattice(self) -> Lattice[int]:
         """The values, as a grid."""
         return Lattice(self.low, self.step, self.size)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Between which numbers values lie."""
+        return self.low, self.high
 
     @property
     def size(self) -> int:
