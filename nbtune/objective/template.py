@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from nbtune.context import CurrentTrial
@@ -74,21 +75,25 @@ def split_words(line: str, split: Callable[[str], list[str]]) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as a command gets it: text and paths as they are, anything else as JSON."""
-    if isinstance(value, str | os.PathLike):
-        return str(os.fspath(value))
+    """Return a value as a command gets it: text, paths, dates as they are, all else as JSON."""
+    if isinstance(value, str | os.PathLike | date):
+        return _as_it_is(value)
     return as_json(value)
 
 
 def as_json(value: Any) -> str:
-    """Return a value as JSON, paths as text; NaN and infinity as ``NaN`` and ``Infinity``.
+    """Return a value as JSON, paths and dates as text; NaN is ``NaN``, infinity ``Infinity``.
 
     Raises
     ------
     TypeError
         When JSON cannot say it.
     """
-    return json.dumps(value, ensure_ascii=False, default=os.fspath)
+    return json.dumps(value, ensure_ascii=False, default=_as_it_is)
+
+
+def _as_it_is(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(os.fspath(value))
 
 
 def value_of(name: str, params: Params, trial: CurrentTrial) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Hashable, Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ def json_of(value: Any) -> Any:
     """Return `value` as JSON would give it back; a readable name where JSON has no such value."""
     if isinstance(value, set | frozenset):  # whose order is new in each process
         value = sorted(value, key=repr)
+    if isinstance(value, date):  # or a datetime
+        return value.isoformat()
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):

@@ -11,6 +11,7 @@ from nbtune.exceptions import SpaceError, nearest
 from nbtune.space import unit
 from nbtune.space.choice import Branch, Choice, Constant
 from nbtune.space.domains import Domain, short, spell
+from nbtune.space.kinds import domains_of
 from nbtune.space.narrowing import admits, covers
 
 __all__ = ["Dimension", "Space"]
@@ -62,6 +63,29 @@ class Space(Mapping[str, Domain], Branch):
         self._domains = {_name(name): _domain(name, value) for name, value in domains.items()}
         _check_flat_names(self)
         self._dims = tuple(_dimensions(self))
+
+    @classmethod
+    def from_matrix(cls, params: Mapping[str, Any], *, path: str = "params") -> "Space":
+        """Return the space of a Polyaxon matrix's ``params``, in the order written.
+
+        ``Space.from_matrix({"lr": {"kind": "loguniform", "value": [-9, -2]}, "epochs": 10})``; all
+        kinds, and what becomes of each, are in `nbtune.space.kinds`. Searchers ask for no more than
+        a domain gives: `Grid` refuses distributions, `Random` ends when all points of a finite
+        space are tried, `Bayes` models distributions other than the uniform one too.
+
+        Parameters
+        ----------
+        params : mapping of str to dict, Domain or any other value
+            A dict is ``{kind, value}``; any other value is fixed.
+        path : str
+            Where `params` stands in a spec, for messages.
+
+        Raises
+        ------
+        SpecError
+            When a kind or its value is not allowed; its ``path`` says where.
+        """
+        return cls(domains_of(params, path))
 
     def __getitem__(self, name: str) -> Domain:
         return self._domains[name]
