@@ -53,6 +53,11 @@ class Shipment:
         return self._cargo
 
     @property
+    def loaded(self) -> Callable[[Params], Any] | None:
+        """The objective, None where it would have to be read from the store."""
+        return self._call
+
+    @property
     def call(self) -> Callable[[Params], Any]:
         """The objective, to be called here."""
         if self._call is None:

@@ -27,7 +27,7 @@ from nbtune.exceptions import SpaceError, SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
 from nbtune.notebook import cell_title, notebook_names
-from nbtune.objective import Command, Objective, as_objective
+from nbtune.objective import Command, Objective, as_objective, check_types
 from nbtune.portable import check_state, restore, state_of
 from nbtune.replaying import Replay, replay_curves
 from nbtune.results import Results
@@ -495,6 +495,7 @@ class Sweep(Results):
     def _go_on_in(self, space: Space) -> None:
         if space == self.space:
             return
+        check_types(self._shipment.loaded, space)
         if self._row is None:
             definition = replace(self._definition, space=space)
             definition.check()

@@ -75,7 +75,7 @@ def test_class_of_a_domain_as_annotation_is_told_to_be_called():
         from_function(objective)
 
 
-def test_default_outside_its_domain_is_an_error_with_the_name():
+def test_default_outside_its_domain_is_an_error_with_the_name():  # FEATURES P5
     def objective(lr: LR = 5.0):
         return lr
 
@@ -102,7 +102,7 @@ def test_tunable_takes_the_default_of_the_parameter():
     assert from_function(objective).space.defaults == {"lr": 0.02}
 
 
-def test_tunable_refuses_an_unknown_name_where_it_stands():
+def test_tunable_refuses_an_unknown_name_where_it_stands():  # FEATURES P5
     with pytest.raises(
         ObjectiveError, match=r"'lrr' is not a parameter of objective. Did you mean"
     ):
@@ -133,7 +133,7 @@ def test_explicit_domain_takes_the_default_of_the_parameter_where_that_is_inside
     assert found.space.defaults == {"a": 0.25, "b": 0.5}
 
 
-def test_name_that_is_no_parameter_gets_the_nearest():
+def test_name_that_is_no_parameter_gets_the_nearest():  # FEATURES P5
     with pytest.raises(ObjectiveError, match=r"'widht' is not a parameter of train. Did you mean"):
         from_function(train, {"widht": Int(1, 2)})
 
@@ -145,7 +145,7 @@ def test_function_with_keyword_arguments_takes_any_name():
     assert from_function(objective, {"a": Real(0, 1)}).call({"a": 0.5}) == 0.5
 
 
-def test_parameters_without_a_value_are_all_named():
+def test_parameters_without_a_value_are_all_named():  # FEATURES P5
     def objective(x, y, lr: LR):
         return lr
 

@@ -170,7 +170,7 @@ def test_points_take_missing_names_from_the_defaults():
     ]
 
 
-def test_points_that_the_space_does_not_have_are_refused_by_position():
+def test_points_that_the_space_does_not_have_are_refused_by_position():  # FEATURES P5
     space = Space({"n": Int(1, 9)})
 
     with pytest.raises(SpaceError, match=r"Points: params\[1\]: n: got 10, allowed is 1 to 9"):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nbtune.objective.cell import from_cell
     from nbtune.objective.command import Command
     from nbtune.objective.declarations import declared
-    from nbtune.objective.function import from_function, taken_by, tunable
+    from nbtune.objective.function import check_types, from_function, taken_by, tunable
     from nbtune.objective.given import as_objective
     from nbtune.objective.payload import Payload
     from nbtune.objective.payload import write as write_payload
@@ -21,6 +21,7 @@ __all__ = [
     "Objective",
     "Payload",
     "as_objective",
+    "check_types",
     "declared",
     "from_cell",
     "from_function",
@@ -33,6 +34,7 @@ _HOME = {
     "Command": ("command", "Command"),
     "Objective": ("base", "Objective"),
     "Payload": ("payload", "Payload"),
+    "check_types": ("function", "check_types"),
     "declared": ("declarations", "declared"),
     "as_objective": ("given", "as_objective"),
     "from_cell": ("cell", "from_cell"),

@@ -10,6 +10,7 @@ from nbtune import space as spaces
 from nbtune.checkpoint import load_checkpoint, save_checkpoint
 from nbtune.context import current_trial, report
 from nbtune.exceptions import ObjectiveError, SpaceError, nearest
+from nbtune.objective.fitting import check_fit
 from nbtune.space import Choice, Constant, Domain, Space, named
 
 __all__ = ["EXAMPLE", "annotated_domain", "calls_domain", "domain_named_in", "public_names"]
@@ -39,13 +40,15 @@ def annotated_domain(annotation: Any, name: str) -> Domain | None:
     ------
     ObjectiveError
         When the annotation is the class of a domain, not called.
+    SpaceError
+        When ``Annotated[int, Real(...)]`` contradicts itself.
     """
     candidates = annotation.__metadata__ if get_origin(annotation) is Annotated else (annotation,)
     for candidate in candidates:
-        if isinstance(candidate, Domain):
-            return candidate
-        if isinstance(candidate, Space):
-            return Choice(candidate)
+        if isinstance(candidate, Domain | Space):
+            domain = Choice(candidate) if isinstance(candidate, Space) else candidate
+            check_fit(domain, annotation, name, optional=True)  # a default of None says so
+            return domain
         if isinstance(candidate, type) and issubclass(candidate, Domain):
             raise ObjectiveError(
                 f"{name}: the annotation is the class {candidate.__name__}, not a domain. "

@@ -19,10 +19,11 @@ from nbtune.objective.annotations import (
 )
 from nbtune.objective.base import Objective, fixed_max_t
 from nbtune.objective.call import FunctionCall
+from nbtune.objective.fitting import check_fit
 from nbtune.objective.names import Title, closure, sources_of
 from nbtune.space import Domain, Space
 
-__all__ = ["from_function", "tunable"]
+__all__ = ["check_types", "from_function", "taken_by", "tunable"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,7 +78,8 @@ def from_function(
     ObjectiveError
         When nothing is searched, a name is not a parameter, or a parameter would get no value.
     SpaceError
-        When a domain contradicts itself, or a default is outside it.
+        When a domain contradicts itself, a default is outside it, or its values are not of the
+        type that the parameter is annotated with.
     """
     name = _name(function)
     signature = _signature(function)
@@ -87,6 +89,7 @@ def from_function(
     declared = {**_annotated(function, signature), **_declared(function, signature)}
     whole = Space({**declared, **_with_defaults(given, signature)})
     _check_complete(whole, signature, name)
+    _check_types(whole, function, signature)
     defaults = {key: parameter.default for key, parameter in signature.parameters.items()}
     return Objective(
         name=name,
@@ -106,12 +109,25 @@ def taken_by(call: Any, added: Mapping[str, Any]) -> Mapping[str, Any] | None:
     ------
     ObjectiveError
         When a name is not a parameter of the function.
+    SpaceError
+        When a domain's values are not of the type that the parameter is annotated with.
     """
     if not isinstance(call, FunctionCall):
         return None
     signature = _signature(call.function)
     _check_names(added, signature, call.name)
-    return _with_defaults(added, signature)
+    taken = _with_defaults(added, signature)
+    _check_types(Space(taken), call.function, signature)
+    return taken
+
+
+def check_types(call: Any, space: Space) -> None:
+    """Raise `SpaceError` when a domain does not fit its parameter's annotation in a function.
+
+    Any other call, and None for one that is not loaded, takes all.
+    """
+    if isinstance(call, FunctionCall):
+        _check_types(space, call.function, _signature(call.function))
 
 
 def _name(function: Any) -> str:
@@ -271,6 +287,25 @@ def _check_complete(space: Space, signature: Signature, name: str) -> None:
             f"{name} needs {' and '.join(missing)}: neither in the space nor with a default. "
             f"Annotate with a domain, give a default, or bind with functools.partial({name}, ...)"
         )
+
+
+def _check_types(space: Space, function: Any, signature: Signature) -> None:
+    """Refuse values that are not of the type that their parameter is annotated with."""
+    for name, domain in space.items():
+        parameter = signature.parameters.get(name)
+        if parameter is not None and parameter.kind in _NAMED:
+            annotation = _evaluated(parameter.annotation, function)
+            check_fit(domain, annotation, name, optional=parameter.default is None)
+
+
+def _evaluated(annotation: Any, function: Any) -> Any:
+    """Return an annotation, of text what it says; `Parameter.empty` where that is no code."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, _scope(_plain(function)))
+    except Exception:  # noqa: BLE001 - text for people, or a name for type checkers alone
+        return Parameter.empty
 
 
 def _source(function: Any) -> str:
