@@ -12,8 +12,9 @@ from scipy.stats import qmc
 
 from nbtune.exceptions import SpecError
 from nbtune.searchers import Bayes, Random, Searcher
-from nbtune.searchers.bayes import quasi_random, worth_modelling
+from nbtune.searchers.bayes import worth_modelling
 from nbtune.searchers.losses import losses_of
+from nbtune.searchers.sequences import SEQUENCES, point_of
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
 from nbtune.trial import Goal, Params
 
@@ -267,20 +268,22 @@ def test_a_suggestion_depends_on_the_history_the_seed_and_the_number_alone():
     assert one.suggest(14, []) == other.suggest(14, [])
 
 
-def test_the_first_points_fill_the_space_evenly():
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_the_first_points_fill_the_space_evenly(sequence):
     def unevenness(points):
         return qmc.discrepancy(np.array(points), method="CD")
 
-    even = [unevenness([quasi_random(n, 4, seed=s) for n in range(10)]) for s in range(20)]
-    uneven = [unevenness(np.random.default_rng(s).random((10, 4))) for s in range(20)]
+    even = [unevenness([point_of(sequence, n, 4, seed=s) for n in range(16)]) for s in range(20)]
+    uneven = [unevenness(np.random.default_rng(s).random((16, 4))) for s in range(20)]
 
     assert np.median(even) < 0.6 * np.median(uneven)
     assert max(even) < np.median(uneven)
 
 
+@pytest.mark.parametrize("sequence", SEQUENCES)
 @pytest.mark.parametrize("n_dims", [0, 1, 2, 40])
-def test_quasi_random_points_lie_in_the_cube(n_dims):
-    points = np.array([quasi_random(n, n_dims, seed=3) for n in range(100)])
+def test_quasi_random_points_lie_in_the_cube(n_dims, sequence):
+    points = np.array([point_of(sequence, n, n_dims, seed=3) for n in range(100)])
 
     assert points.shape == (100, n_dims)
     assert ((points >= 0) & (points < 1)).all()
@@ -291,7 +294,7 @@ def test_before_two_finite_scores_there_is_no_model(caplog):
     searcher.observe(BRANIN.defaults, 1.0, step=1, ended=True)
     searcher.observe(BRANIN.sample(0), None, step=0, ended=True)
 
-    expected = BRANIN.from_unit(quasi_random(2, 2, seed=0))
+    expected = BRANIN.from_unit(point_of("roberts", 2, 2, seed=0))
     assert searcher.suggest(2, []) == expected
     assert not caplog.records
 

@@ -4,13 +4,16 @@ import importlib.metadata
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from scipy.stats import qmc
 
 from nbtune import schedulers, searchers
 from nbtune.exceptions import SpaceError, SpecError
 from nbtune.registry import Registry
 from nbtune.schedulers import FIFO, Hyperband
-from nbtune.searchers import Grid, Points, Random, Searcher
+from nbtune.searchers import Bayes, Grid, Points, Random, Searcher
+from nbtune.searchers.sequences import SEQUENCES
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
 
 
@@ -40,6 +43,52 @@ def test_random_draws_from_the_seed_and_the_number_alone():
 def test_random_is_quick_where_it_need_not_look_for_what_is_left():
     assert ready(Random(), Space({"x": Real(0, 1), "n": Int(1, 3)})).quick
     assert not ready(Random(), Space({"n": Int(1, 10**9)})).quick
+
+
+@pytest.mark.parametrize("sequence", ["sobol", "halton"])
+def test_a_sequence_fills_a_space_more_evenly_than_draws(sequence):
+    space = Space({"x": Real(0, 1), "n": Int(1, 1000), "c": Real(1e-4, 1.0, log=True)})
+
+    def unevenness(searcher, seed):
+        points = walk(ready(searcher, space, seed=seed), 32)
+        return qmc.discrepancy(np.array([space.to_unit(params) for params in points]), method="CD")
+
+    even = [unevenness(Random(sequence), seed) for seed in range(9)]
+
+    assert np.median(even) < 0.5 * np.median([unevenness(Random(), seed) for seed in range(9)])
+
+
+def test_a_sequence_says_its_points_number():
+    searcher = ready(Random("sobol"), Space({"x": Real(0, 1)}))
+
+    searcher.suggest(3, [])
+
+    assert searcher.why == "point 3 of a Sobol sequence"
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_a_sequence_goes_through_a_finite_space_once(sequence):
+    space = Space({"n": Int(1, 20), "kind": Choice("a", "b", weights=[1, 0])})
+
+    tried = walk(ready(Random(sequence), space))
+
+    assert sorted(params["n"] for params in tried) == list(range(1, 21))
+    assert {params["kind"] for params in tried} == {"a"}
+
+
+def test_a_sequence_respects_what_is_pending():
+    space = Space({"flag": Bool()})
+    searcher = ready(Random("halton"), space)
+
+    first = searcher.suggest(0, [])
+
+    assert searcher.suggest(0, [first]) == {"flag": not first["flag"]}
+
+
+@pytest.mark.parametrize("make", [Random, lambda name: Bayes(sequence=name)])
+def test_an_unknown_sequence_is_refused_with_the_nearest(make):
+    with pytest.raises(SpecError, match=r"sequence='sobel'.*sobol"):
+        make("sobel")
 
 
 def test_random_differs_from_seed_to_seed():

@@ -9,7 +9,7 @@ import nbtune
 from nbtune import Choice, Int, NbtuneWarning, Real, SpecError, Sweep, SweepError, report
 from nbtune.catalog import delete
 from nbtune.searchers import Bayes, Grid, Iterative, OptunaSearcher, Points, Random
-from nbtune.searchers.bayes import quasi_random
+from nbtune.searchers.sequences import point_of
 from nbtune.workers import Inline, Simulated
 
 
@@ -55,7 +55,7 @@ def test_the_defaults_come_first_then_what_was_enqueued_then_what_old_results_sa
     assert default == {"x": 3.0, "y": 3.0}
     assert enqueued == {"x": -3.0, "y": 3.0}
     # Old results suffice: no point is quasi-random, as the first ones are without.
-    starts = [new.space.from_unit(quasi_random(i, 2, seed=1)) for i in range(4)]
+    starts = [new.space.from_unit(point_of("roberts", i, 2, seed=1)) for i in range(4)]
     assert third not in starts
     assert fourth not in starts
 
@@ -176,7 +176,7 @@ def test_several_objectives_are_told_by_their_names_in_any_order():
         (-trial.value("size"), -trial.value("loss")) for trial in both.snapshot().trials
     ]
     assert "starts from 16 results of both" in new.snapshot().plan
-    starts = [new.space.from_unit(quasi_random(i, 2, seed=0)) for i in range(3)]
+    starts = [new.space.from_unit(point_of("roberts", i, 2, seed=0)) for i in range(3)]
     assert not [params for params in params_of(new) if params in starts]
 
 

@@ -20,6 +20,7 @@ from nbtune.searchers.feasibility import Feasibility, Feasible
 from nbtune.searchers.fidelity import FullRuns, Table, shortness, tabulated
 from nbtune.searchers.losses import losses_of, scores_again, succeeded
 from nbtune.searchers.reason import expected
+from nbtune.searchers.sequences import SEQUENCES, point_of
 from nbtune.searchers.surrogate import Array, Regression, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
 from nbtune.searchers.utility import options_of_utility
@@ -30,7 +31,7 @@ from nbtune.trial import Goal, Params
 if TYPE_CHECKING:
     from nbtune.searchers.outlook import Outlook
 
-__all__ = ["Bayes", "quasi_random", "worth_modelling"]
+__all__ = ["Bayes", "worth_modelling"]
 
 Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -62,7 +63,7 @@ class _View(NamedTuple):
 class Bayes(Searcher):
     """Model the scores, and try what promises most.
 
-    The first trials spread over the space (`quasi_random`). Then a Gaussian process (`gaussian`),
+    The first trials spread over the space (`sequences`). Then a Gaussian process (`gaussian`),
     or a forest, is fitted to what was observed, pending trials with the score that it predicts for
     them, and the untried point of best acquisition that is found is suggested (`ascent`); of a
     space of up to 2,000 points, the best of them all. Trials that failed, or whose score is not
@@ -79,6 +80,9 @@ class Bayes(Searcher):
     ----------
     n_initial : int >= 1
         How many observations to have before the model is used.
+    sequence : {"roberts", "sobol", "halton"} or None
+        How the trials until then spread over the space: by points that fill it evenly (an additive
+        recurrence, or a scrambled Sobol or Halton sequence); None for independent draws.
     base_estimator : {"GP", "ET", "RF"} or scikit-learn regressor
         The model: a Gaussian process, extra trees, a random forest, or any regressor whose
         ``predict`` takes ``return_std=True``.
@@ -112,12 +116,14 @@ class Bayes(Searcher):
     follows = "milestones"
     searcher_data = "rungs"  # also of one that was pickled before there was a choice
     maxt_pending = False
+    sequence: str | None = "roberts"
     _sign = 1.0
 
     def __init__(
         self,
         n_initial: int = 10,
         *,
+        sequence: str | None = "roberts",
         base_estimator: Any = "GP",
         acquisition: str = "EI",
         xi: float = 0.0,
@@ -127,6 +133,9 @@ class Bayes(Searcher):
         prefetch: int = 1,
     ) -> None:
         self.n_initial = check_integer(*_OWNER, "n_initial", n_initial, 1)
+        self.sequence = sequence
+        if sequence is not None:
+            check_known(*_OWNER, "sequence", sequence, SEQUENCES)
         self.base_estimator = base_estimator
         self.acquisition = check_known(
             *_OWNER, "acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge")
@@ -155,11 +164,12 @@ class Bayes(Searcher):
         return cls(n_initial, **options_of_utility(utility))
 
     def __repr__(self) -> str:
+        start = f", sequence={self.sequence!r}" if self.sequence != "roberts" else ""
         feed = "" if self.searcher_data == "rungs" else f", searcher_data={self.searcher_data!r}"
         feed += ", maxt_pending=True" if self.maxt_pending else ""
         feed += f", prefetch={self.prefetch}" if self.prefetch != 1 else ""
         return (
-            f"Bayes({self.n_initial}, base_estimator={self.base_estimator!r}, "
+            f"Bayes({self.n_initial}{start}, base_estimator={self.base_estimator!r}, "
             f"acquisition={self.acquisition!r}, xi={self.xi}, kappa={self.kappa}{feed})"
         )
 
@@ -190,7 +200,6 @@ class Bayes(Searcher):
         """Return a point that is neither observed nor `pending`; None when there is none."""
         tried = {*self._courses.places, *map(self.space.key, pending)}
         if not self._can_model():
-            self.why = "quasi-random start"
             return self._start(number, tried)
         try:
             with one_thread():
@@ -243,10 +252,13 @@ class Bayes(Searcher):
         return enough and int(succeeded(scores).sum()) >= 2
 
     def _start(self, number: int, tried: Set[Hashable]) -> Params | None:
-        """Return the point of trial `number` in a sequence that fills the space evenly."""
-        params = self.space.from_unit(quasi_random(number, self.space.n_dims, seed=self.seed))
-        if self.space.key(params) not in tried and drawable(self.space, params):
-            return params
+        """Return the point of trial `number` in the sequence."""
+        self.why = "random start" if self.sequence is None else "quasi-random start"
+        if self.sequence is not None:
+            place = point_of(self.sequence, number, self.space.n_dims, seed=self.seed)
+            params = self.space.from_unit(place)
+            if self.space.key(params) not in tried and drawable(self.space, params):
+                return params
         return draw_untried(self.space, tried, seed=self.seed, number=number)
 
     def _model(self, number: int, pending: Sequence[Params], tried: Set[Hashable]) -> Params | None:
@@ -411,21 +423,6 @@ class Bayes(Searcher):
         return np.array([self.space.to_unit(params) for params in points]).reshape(
             len(points), self.space.n_dims
         )
-
-
-def quasi_random(number: int, n_dims: int, *, seed: int) -> Array:
-    """Return point `number` of a sequence that fills the unit cube evenly, shape (n_dims,).
-
-    An additive recurrence: multiples of powers of the generalised golden ratio, modulo 1, from an
-    origin drawn from `seed` (Roberts 2018, "The unreasonable effectiveness of quasirandom
-    sequences"). Any point is had at once, without those before it.
-    """
-    ratio = 2.0
-    for _ in range(64):  # to the root of ratio**(n_dims + 1) == ratio + 1
-        ratio = (1.0 + ratio) ** (1.0 / (n_dims + 1))
-    origin = np.random.default_rng((_STREAM, seed)).random(n_dims)
-    powers = ratio ** -np.arange(1.0, n_dims + 1)
-    return np.asarray((origin + (number + 1) * powers) % 1.0, dtype=np.float64)
 
 
 def _fine(rows: Sequence[Row]) -> list[Row]:

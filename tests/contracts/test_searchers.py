@@ -8,7 +8,7 @@ import pytest
 
 from nbtune import searchers
 from nbtune.exceptions import SpaceError
-from nbtune.searchers import Searcher
+from nbtune.searchers import Bayes, Random, Searcher
 from nbtune.space import Bool, Choice, Int, Real, Space
 from nbtune.trial import Params
 
@@ -51,11 +51,21 @@ ARGUMENTS = {
     "points": lambda space: [distinct(space)],
     "iterative": lambda space: [Fives(distinct(space)), 9],
 }
+# Others of a registered class, which must do the same.
+VARIANTS = {
+    "random, sobol": lambda: Random("sobol"),
+    "random, halton": lambda: Random("halton"),
+    "bayes, sobol": lambda: Bayes(sequence="sobol"),
+    "bayes, no sequence": lambda: Bayes(sequence=None),
+    "bayes, forest": lambda: Bayes(base_estimator="ET"),
+}
 # For searchers that do not try all points of `SMALL`: how many they do, None when they cannot know.
 SIZES = {"chain": 1 + 3 + 2, "iterative": None}
 
 
 def build(name: str, space: Space) -> Searcher:
+    if name in VARIANTS:
+        return VARIANTS[name]()
     if name in ARGUMENTS:
         return searchers.registry.find(name)(*ARGUMENTS[name](space))
     return searchers.build(name)
@@ -76,7 +86,7 @@ def takes(name: str, space: Space) -> bool:
     return True
 
 
-NAMES = searchers.registry.names()
+NAMES = [*searchers.registry.names(), *VARIANTS]
 each = pytest.mark.parametrize("name", NAMES)
 in_each_space = pytest.mark.parametrize(
     ("name", "space"),
