@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from nbtune.searchers.acquisition import log_h, promise, promise_slope
+from nbtune.searchers.bayes.acquisition import log_h, promise, promise_slope
 
 SHAPE = {"xi": 0.05, "kappa": 1.96}
 KINDS = pytest.mark.parametrize("kind", ["EI", "LCB", "PI"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nbtune.searchers.ascent import climb
-from nbtune.searchers.columns import Columns
+from nbtune.searchers.bayes.ascent import climb
+from nbtune.searchers.bayes.columns import Columns
 from nbtune.space import Bool, Choice, Int, Real, Space
 
 SPACE = Space(

@@ -12,8 +12,8 @@ from scipy.stats import qmc
 
 from nbtune.exceptions import SpecError
 from nbtune.searchers import Bayes, Random, Searcher
-from nbtune.searchers.bayes import worth_modelling
-from nbtune.searchers.losses import losses_of
+from nbtune.searchers.bayes.losses import losses_of
+from nbtune.searchers.bayes.models import worth_modelling
 from nbtune.searchers.sequences import SEQUENCES, point_of
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
 from nbtune.trial import Goal, Params

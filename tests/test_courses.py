@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nbtune.searchers.courses import FEEDS, Courses
+from nbtune.searchers.bayes.courses import FEEDS, Courses
 
 PLACE = np.array([0.5])
 A, B, C = "abc"

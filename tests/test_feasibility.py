@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from nbtune.searchers.columns import Columns
-from nbtune.searchers.feasibility import Feasibility
-from nbtune.searchers.gaussian import GaussianProcess
-from nbtune.searchers.outlook import Outlook
+from nbtune.searchers.bayes.columns import Columns
+from nbtune.searchers.bayes.feasibility import Feasibility
+from nbtune.searchers.bayes.gaussian import GaussianProcess
+from nbtune.searchers.bayes.outlook import Outlook
 from nbtune.space import Choice, Real, Space
 
 SPACE = Space({"x": Real(0, 1), "y": Real(0, 1)})

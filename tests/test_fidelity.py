@@ -8,8 +8,8 @@ import pytest
 from nbtune import Sweep, report
 from nbtune.schedulers import Hyperband
 from nbtune.searchers import Bayes
-from nbtune.searchers.courses import Row
-from nbtune.searchers.fidelity import levelled, shortness, tabulated, thinned
+from nbtune.searchers.bayes.courses import Row
+from nbtune.searchers.bayes.fidelity import levelled, shortness, tabulated, thinned
 from nbtune.space import Real, Space
 from nbtune.workers import Simulated
 

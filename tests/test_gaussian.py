@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from nbtune.searchers.gaussian import (
+from nbtune.searchers.bayes.gaussian import (
     GaussianProcess,
     _negative_log_posterior,
     _squared_distances,

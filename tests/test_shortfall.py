@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nbtune.searchers import shortfall
-from nbtune.searchers.gaussian import GaussianProcess
-from nbtune.searchers.shortfall import Shortfall, most_probable
+from nbtune.searchers.bayes import shortfall
+from nbtune.searchers.bayes.gaussian import GaussianProcess
+from nbtune.searchers.bayes.shortfall import Shortfall, most_probable
 
 GROUPS = [np.array([0]), np.array([1])]
 

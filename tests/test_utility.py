@@ -6,8 +6,8 @@ from sklearn.gaussian_process.kernels import RBF, Matern
 
 from nbtune.exceptions import SpecError
 from nbtune.searchers import Bayes
-from nbtune.searchers.acquisition import promise
-from nbtune.searchers.utility import options_of_utility
+from nbtune.searchers.bayes.acquisition import promise
+from nbtune.searchers.bayes.utility import options_of_utility
 from nbtune.space import Real, Space
 
 SPACE = Space({"x": Real(0.0, 1.0), "y": Real(0.0, 1.0)})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import yeojohnson
 
-from nbtune.searchers.warp import warped
+from nbtune.searchers.bayes.warp import warped
 
 RNG = np.random.default_rng(3)
 

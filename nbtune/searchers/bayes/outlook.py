@@ -4,8 +4,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from nbtune.searchers.acquisition import promise, promise_slope
-from nbtune.searchers.columns import Columns
+from nbtune.searchers.bayes.acquisition import promise, promise_slope
+from nbtune.searchers.bayes.columns import Columns
 
 __all__ = ["Model", "Outlook"]
 
@@ -17,9 +17,6 @@ class Model(Protocol):
 
     def posterior(self, x: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation at x, shape (n, n_columns)."""
-
-    def believing(self, x: Array) -> "Model":
-        """Return the model as if what it predicts at x had come true."""
 
 
 class Outlook:
@@ -44,11 +41,6 @@ class Outlook:
         self._best = best
         self._kind = kind
         self._shape = {"xi": xi, "kappa": kappa}
-
-    @property
-    def kind(self) -> str:
-        """What makes a place promising here."""
-        return self._kind
 
     def foreseen(self, place: Array) -> tuple[float, float, float]:
         """Return mean and standard deviation at one place, (1, n_dims), and the least loss."""
@@ -76,10 +68,3 @@ class Outlook:
         value, by_mean, by_std = promise_slope(self._kind, mean, std, self._best, **self._shape)
         by_column = by_mean * mean_slope + by_std * std_slope
         return value, np.where(self._columns.options, 0.0, by_column[self._first])
-
-    def believing(self, places: Array) -> "Outlook":
-        """Return the outlook when trials at places have ended as predicted."""
-        x = self._columns.of(places)
-        best = min(self._best, float(self._model.posterior(x)[0].min()))
-        model = self._model.believing(x)
-        return Outlook(self._columns, model, best, kind=self._kind, **self._shape)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from nbtune.searchers.matern import covariance, covariance_slope
+from nbtune.searchers.bayes.matern import covariance, covariance_slope
 
 __all__ = ["Shortfall", "most_probable"]
 

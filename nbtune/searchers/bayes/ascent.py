@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.optimize import minimize
 
-from nbtune.searchers.columns import Columns
+from nbtune.searchers.bayes.columns import Columns
 from nbtune.searchers.untried import drawable
 from nbtune.space import Space
 from nbtune.trial import Params

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nbtune.searchers.courses import Row
-from nbtune.searchers.losses import losses_of, scores_again, succeeded
-from nbtune.searchers.surrogate import Regression
-from nbtune.searchers.warp import warped
+from nbtune.searchers.bayes.courses import Row
+from nbtune.searchers.bayes.losses import losses_of, scores_again, succeeded
+from nbtune.searchers.bayes.surrogate import Regression
+from nbtune.searchers.bayes.warp import warped
 
 __all__ = ["FullRuns", "Table", "levelled", "shortness", "tabulated", "thinned"]
 

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from skopt.learning import GaussianProcessRegressor
 from skopt.learning.gaussian_process.kernels import ConstantKernel, Matern
 
-from nbtune.searchers.matern import covariance, covariance_slope
+from nbtune.searchers.bayes.matern import covariance, covariance_slope
 
 __all__ = ["Array", "GaussianProcess", "Hyperparameters", "most_probable"]
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from nbtune.searchers.columns import Columns
+from nbtune.searchers.bayes.columns import Columns
 
 if TYPE_CHECKING:
-    from nbtune.searchers.outlook import Outlook
+    from nbtune.searchers.bayes.outlook import Outlook
 
 __all__ = ["Feasibility", "Feasible"]
 
@@ -50,8 +50,8 @@ class Feasibility:
         fine : boolean array, shape (n,)
             Which of them succeeded.
         """
-        from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
-        from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - as above
+        from nbtune.searchers.bayes.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
+        from nbtune.searchers.bayes.outlook import Outlook  # noqa: PLC0415 - as above
 
         newest = fine[-_MOST_MODELLED:]
         if newest.all() or not newest.any():
@@ -65,7 +65,7 @@ class Feasibility:
 
     def _found(self, places: Array, fine: Flags) -> Array:
         """Return the kernel, a function of the trials alone and not of when it was asked for."""
-        from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
+        from nbtune.searchers.bayes.gaussian import most_probable  # noqa: PLC0415 - as above
 
         count = len(fine)
         if count > _ALWAYS_REFITTED:

@@ -6,7 +6,7 @@ seed and the trial's number alone.
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,26 +14,23 @@ from nbtune.arguments import check_flag, check_integer, check_known
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
-from nbtune.searchers.columns import Columns
-from nbtune.searchers.courses import FEEDS, Courses, Row
-from nbtune.searchers.feasibility import Feasibility, Feasible
-from nbtune.searchers.fidelity import FullRuns, Table, shortness, tabulated
-from nbtune.searchers.losses import losses_of, scores_again, succeeded
-from nbtune.searchers.reason import expected
+from nbtune.searchers.bayes.columns import Columns
+from nbtune.searchers.bayes.courses import FEEDS, Courses
+from nbtune.searchers.bayes.feasibility import Feasibility, Feasible
+from nbtune.searchers.bayes.losses import succeeded
+from nbtune.searchers.bayes.models import Fitted, Models
+from nbtune.searchers.bayes.reason import expected
+from nbtune.searchers.bayes.surrogate import Array, one_thread
+from nbtune.searchers.bayes.utility import options_of_utility
 from nbtune.searchers.sequences import SEQUENCES, point_of
-from nbtune.searchers.surrogate import Array, Regression, one_thread
 from nbtune.searchers.untried import draw_untried, drawable, list_untried
-from nbtune.searchers.utility import options_of_utility
-from nbtune.searchers.warp import warped
 from nbtune.space import Space
 from nbtune.trial import Goal, Params
 
 if TYPE_CHECKING:
-    from nbtune.searchers.outlook import Outlook
+    from nbtune.searchers.bayes.outlook import Outlook
 
-__all__ = ["Bayes", "worth_modelling"]
-
-Indices: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
+__all__ = ["Bayes"]
 
 _LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
@@ -42,22 +39,7 @@ _ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
 # What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
 _MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_MOST_MODELLED = 200  # observations; a GP's time grows with the cube
-_ALWAYS_REFITTED = 60  # observations; with more, the kernel is found anew at every tenth more
 _MOST_SCORED = 2000  # points of a space, of which all are scored
-
-
-class _View(NamedTuple):
-    """What a model makes of other places, and what it was made from.
-
-    ``best`` are places, the best first; ``losses`` and ``scores`` are results, as the model sees
-    them and as they were told.
-    """
-
-    outlook: "Outlook"
-    best: Array
-    losses: Array
-    scores: Array
 
 
 class Bayes(Searcher):
@@ -179,7 +161,7 @@ class Bayes(Searcher):
         self.finite = space.size is not None
         self._courses = Courses(self.searcher_data, maxt_pending=self.maxt_pending)
         self._columns = Columns(space)
-        self._kernels: dict[tuple[str, int], Array] = {}  # the last one, by how many results
+        self._models = Models(self._columns, self._courses, self.base_estimator)
         self._feasibility = Feasibility(self._columns)
         self._warned = False
 
@@ -220,7 +202,7 @@ class Bayes(Searcher):
         if key in self._courses.last:  # it ran again
             self._feasibility = Feasibility(self._columns)
             if not self._courses.judged:
-                self._kernels.clear()
+                self._models.forget()
         self._courses.end(key, place, step, score)
 
     def follow(self, params: Params, scores: Scores | None, *, step: int, until: int) -> None:
@@ -269,24 +251,27 @@ class Bayes(Searcher):
             self.why = "the last point that is left"
             return left[0] if left else None
         rng = np.random.default_rng((_STREAM, self.seed, number))
-        view = (self._view_of_steps if self._courses.judged else self._view)(pending, rng)
+        drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
+        kind = drawn if self.acquisition == "gp_hedge" else self.acquisition
+        fitted = self._fitted(pending, rng)
+        outlook = self._outlook(fitted, kind)
         places = np.array(list(self._courses.last_places()))
         fine = succeeded(list(self._courses.last.values()))
-        outlook = self._feasibility.of(view.outlook, places, fine)
-        found = self._most_promising(outlook, view.best, left, tried, rng)
+        feasible = self._feasibility.of(outlook, places, fine)
+        found = self._most_promising(feasible, fitted.best, left, tried, rng)
         if found is None:
             self.why = "random: all that the model looked at is tried"
             return draw_untried(self.space, tried, seed=self.seed, number=number)
         at = self.space.to_unit(found)[None]
         self.why = expected(
-            view.outlook.kind,
-            float(view.outlook.promise(at)[0]),
-            view.outlook.foreseen(at),
-            view.losses,
-            self._sign * view.scores,
+            kind,
+            float(outlook.promise(at)[0]),
+            outlook.foreseen(at),
+            fitted.losses,
+            self._sign * fitted.scores,
             pending=len(pending),
         )
-        if isinstance(outlook, Feasible) and (sure := outlook.sure(at)) < 0.995:
+        if isinstance(feasible, Feasible) and (sure := feasible.sure(at)) < 0.995:
             self.why += f", success {sure:.0%} sure"
         return found
 
@@ -299,7 +284,7 @@ class Bayes(Searcher):
         rng: np.random.Generator,
     ) -> Params | None:
         """Return the best of those that are `left`, where they are listed; else what is found."""
-        from nbtune.searchers.ascent import climb  # noqa: PLC0415 - scipy takes half a second
+        from nbtune.searchers.bayes.ascent import climb  # noqa: PLC0415 - scipy takes half a second
 
         if left:
             return left[int(np.argmax(outlook.promise(self._to_units(left))))]
@@ -313,139 +298,21 @@ class Bayes(Searcher):
             rng,
         )
 
-    def _view(self, pending: Sequence[Params], rng: np.random.Generator) -> "_View":
-        """Return what a model of the trials' last scores makes of other places."""
-        kind = self._kind(rng)
-        scores = list(self._courses.last.values())
-        kept, y = self._told(len(scores))
-        x = self._modelled(kept)
-        model: Any
-        if self.base_estimator == "GP":
-            model = self._process(x, y)
-        else:
-            model = Regression(self.base_estimator, x, y, seed=int(rng.integers(2**31)))
-        outlook = self._outlook(model, float(y.min()), kind)
-        if pending:
-            outlook = outlook.believing(self._to_units(pending[-_MOST_MODELLED:]))
-        places, losses = list(self._courses.last_places()), losses_of(scores)
-        best = np.argsort(losses, kind="stable")[:_MOST_MODELLED]
-        again = scores_again(losses[kept], scores)
-        return _View(outlook, np.array([places[index] for index in best]), y, again)
+    def _fitted(self, pending: Sequence[Params], rng: np.random.Generator) -> Fitted:
+        """Return what a model makes of the results so far."""
+        if not self._courses.judged:
+            return self._models.of_last_scores(self._to_units(pending), rng)
+        places = {self.space.key(params): self.space.to_unit(params) for params in pending}
+        return self._models.of_steps(places, rng)
 
-    def _told(self, count: int) -> tuple[Indices, Array]:
-        """Return which of the first `count` trials are modelled, and their losses, warped."""
-        scores = list(self._courses.last.values())[:count]
-        losses = losses_of(scores)
-        kept = worth_modelling(losses)
-        kept = kept[succeeded(scores)[kept]]
-        return kept, warped(losses[kept])
+    def _outlook(self, fitted: Fitted, kind: str) -> "Outlook":
+        from nbtune.searchers.bayes.outlook import Outlook  # noqa: PLC0415 - scipy, as above
 
-    def _process(self, x: Array, y: Array) -> Any:
-        from nbtune.searchers.gaussian import GaussianProcess  # noqa: PLC0415 - skopt takes seconds
-
-        return GaussianProcess(self._hyperparameters(), self._columns.groups).fit(x, y)
-
-    def _hyperparameters(self) -> Array:
-        """Return the kernel for the trials so far, found when there were up to a tenth fewer."""
-        from nbtune.searchers.gaussian import most_probable  # noqa: PLC0415 - as above
-
-        scores = list(self._courses.last.values())
-        count = _refitted_at(len(scores))
-        if succeeded(scores[:count]).sum() < 2:
-            count = len(scores)
-        if ("last", count) not in self._kernels:
-            kept, y = self._told(count)
-            found = most_probable(self._modelled(kept), y, self._columns.groups)
-            self._kernels = {("last", count): found}
-        return self._kernels["last", count]
-
-    def _modelled(self, kept: Indices) -> Array:
-        places = list(self._courses.last_places())
-        return self._columns.of(np.array([places[index] for index in kept]))
-
-    def _view_of_steps(self, pending: Sequence[Params], rng: np.random.Generator) -> "_View":
-        """Return what a model of all results, by params and step, makes of full runs elsewhere."""
-        kind = self._kind(rng)
-        table = self._table(_fine(self._courses.rows()))
-        x = self._columns.of(table.places)
-        model: Any
-        if self.base_estimator == "GP":
-            model = self._shortfall(x, table)
-        else:
-            seed, joint = int(rng.integers(2**31)), FullRuns.with_short(x, table.short)
-            model = FullRuns(Regression(self.base_estimator, joint, table.losses, seed=seed))
-        # Full runs are few, and at first there are none: the best is what the model makes of all.
-        mean, _ = model.posterior(x)
-        least = float(mean.min())
-        if awaited := self._courses.pending(places := self._by_key(pending))[-_MOST_MODELLED:]:
-            places |= self._courses.places
-            there = self._columns.of(np.array([places[key] for key, _ in awaited]))
-            steps = np.array([step for _, step in awaited])
-            least = min(least, float(model.posterior(there)[0].min()))
-            longest = self._courses.longest or self._courses.furthest
-            model = model.believing(there, shortness(steps, longest))
-        best = table.places[np.argsort(mean, kind="stable")]
-        return _View(self._outlook(model, least, kind), best, table.losses, table.scores)
-
-    def _shortfall(self, x: Array, table: Table) -> Any:
-        """Return a process of all results; its kernel is that of up to a tenth fewer."""
-        from nbtune.searchers.shortfall import (  # noqa: PLC0415 - scipy takes half a second
-            Shortfall,
-            most_probable,
+        return Outlook(
+            self._columns, fitted.model, fitted.least, kind=kind, xi=self.xi, kappa=self.kappa
         )
-
-        groups, count = self._columns.groups, _refitted_at(self._courses.count)
-        if ("steps", count) not in self._kernels:
-            rows = _fine(self._courses.rows(count))
-            then = self._table(rows) if len(rows) > 1 else table
-            columns = self._columns.of(then.places)
-            found = most_probable(columns, then.short, then.losses, groups)
-            self._kernels = {("steps", count): found}
-        return Shortfall(self._kernels["steps", count], groups, x, table.short, table.losses)
-
-    def _table(self, rows: Sequence[Row]) -> Table:
-        places, longest = self._courses.places, self._courses.longest
-        return tabulated(rows, places, longest, most=_MOST_MODELLED)
-
-    def _by_key(self, points: Sequence[Params]) -> dict[Hashable, Array]:
-        return {self.space.key(params): self.space.to_unit(params) for params in points}
-
-    def _kind(self, rng: np.random.Generator) -> str:
-        drawn = _ACQUISITIONS[int(rng.integers(len(_ACQUISITIONS)))]
-        return drawn if self.acquisition == "gp_hedge" else self.acquisition
-
-    def _outlook(self, model: Any, best: float, kind: str) -> "Outlook":
-        from nbtune.searchers.outlook import Outlook  # noqa: PLC0415 - scipy, as above
-
-        return Outlook(self._columns, model, best, kind=kind, xi=self.xi, kappa=self.kappa)
 
     def _to_units(self, points: Sequence[Params]) -> Array:
         return np.array([self.space.to_unit(params) for params in points]).reshape(
             len(points), self.space.n_dims
         )
-
-
-def _fine(rows: Sequence[Row]) -> list[Row]:
-    """Return the results that are finite scores."""
-    is_fine = succeeded([row.score for row in rows])
-    return [row for row, fine in zip(rows, is_fine, strict=True) if fine]
-
-
-def worth_modelling(losses: Array) -> Indices:
-    """Return the indices of what to model, ascending: all of few, else the best and the newest."""
-    indices = np.arange(len(losses))
-    if len(losses) <= _MOST_MODELLED:
-        return indices
-    best = np.argsort(losses, kind="stable")[: _MOST_MODELLED // 2]
-    rest = np.setdiff1d(indices, best)
-    return np.union1d(best, rest[-(_MOST_MODELLED - len(best)) :])
-
-
-def _refitted_at(count: int) -> int:
-    """Return at how many observations, at most `count`, the kernel is found anew."""
-    size = _ALWAYS_REFITTED
-    if count <= size:
-        return count
-    while (following := size + max(1, size // 10)) <= count:
-        size = following
-    return size
