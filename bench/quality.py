@@ -3,13 +3,15 @@
     python bench/quality.py --peers FOLDER [--searchers nbtune optuna-gp ...] [--problems ...]
         [--mode seq|par4] [--seeds 10] [--budget 60] [--out runs.jsonl]
     python bench/quality.py --peers FOLDER --held-out ...
+    python bench/quality.py --peers FOLDER --categorical --searchers nbtune nbtune-et ...
     python bench/quality.py --table runs.jsonl ... [--plot docs/regret.svg]
 
 FOLDER holds ``asktell.py``, the peers' adapters and six problems; nine more are here, so that
-nothing is tuned to few, and twelve in ``held_out.py``, on which nothing is tuned at all. Every
-problem is minimised and its least value is known. Seeds are the outer loop, the searchers take
-turns: a run that is cut short is still balanced. ``par4`` asks for four points at a time and tells
-their results together.
+nothing is tuned to few, and twelve in ``held_out.py``, on which nothing is tuned at all; those of
+``categorical.py`` compare models (``nbtune-et`` is Bayes on extra trees). Every problem is
+minimised and its least value is known. Seeds are the outer loop, the searchers take turns: a run
+that is cut short is still balanced. ``par4`` asks for four points at a time and tells their results
+together.
 """
 
 import argparse
@@ -27,7 +29,8 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import held_out  # noqa: E402 - after the number of threads is set
+import categorical  # noqa: E402 - after the number of threads is set
+import held_out  # noqa: E402
 import numpy as np  # noqa: E402
 from regret_plot import mean_ranks, picture  # noqa: E402
 
@@ -149,11 +152,13 @@ def domain(kind, *bounds):
 class Nbtune:
     """nbtune's Bayes as one of the adapters."""
 
+    model = "GP"
+
     def __init__(self, space, seed, parallel=1):
         from nbtune import Space
         from nbtune.searchers import Bayes
 
-        self.searcher = Bayes()
+        self.searcher = Bayes(base_estimator=self.model)
         self.searcher.setup(Space(self.named(space)), seed=seed)
         self.number, self.pending = 0, []
 
@@ -179,6 +184,10 @@ class Nbtune:
             self.pending.remove(params)
         score = -value if math.isfinite(value) else None
         self.searcher.observe(params, score, step=1, ended=True)
+
+
+class ExtraTrees(Nbtune):
+    model = "ET"
 
 
 class Branching(Nbtune):
@@ -289,6 +298,7 @@ def main():
     parser.add_argument("--searchers", nargs="+", help="nbtune optuna-gp optuna-tpe")
     parser.add_argument("--problems", nargs="+")
     parser.add_argument("--held-out", action="store_true", help="the problems of held_out.py")
+    parser.add_argument("--categorical", action="store_true", help="those of categorical.py")
     parser.add_argument("--mode", choices=["seq", "par4"], default="seq")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -305,11 +315,16 @@ def main():
         import asktell
 
         asktell.PROBLEMS.update(PROBLEMS)
-        problems = options.problems or list(
-            held_out.PROBLEMS if options.held_out else asktell.PROBLEMS
-        )
-        asktell.PROBLEMS.update(held_out.PROBLEMS)
+        problems = list(asktell.PROBLEMS)
+        for wanted, others in (
+            (options.held_out, held_out.PROBLEMS),
+            (options.categorical, categorical.PROBLEMS),
+        ):
+            asktell.PROBLEMS.update(others)
+            problems = list(others) if wanted else problems
+        problems = options.problems or problems
         asktell.SEARCHERS["nbtune"] = (Nbtune, "nbtune")
+        asktell.SEARCHERS["nbtune-et"] = (ExtraTrees, "nbtune")
         with options.out.open("a") as file:
             for seed in range(options.first_seed, options.first_seed + options.seeds):
                 for problem in problems:
