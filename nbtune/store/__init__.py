@@ -1,0 +1,23 @@
+"""The store: one SQLite file that holds sweeps, trials and reports, and a folder for each sweep.
+
+Only the engine that owns a sweep writes its rows, in batches; anyone may read. The folder of the
+store and all in it are the user's alone (mode 0700). A sweep's owner holds a POSIX lock on its
+folder, which the system drops when the process dies, however it dies.
+"""
+
+from nbtune.store.lock import Lock, is_locked
+from nbtune.store.rows import Batch, EditRow, SweepRow, TrialRow
+from nbtune.store.schema import MIGRATIONS
+from nbtune.store.store import Store, default_path
+
+__all__ = [
+    "MIGRATIONS",
+    "Batch",
+    "EditRow",
+    "Lock",
+    "Store",
+    "SweepRow",
+    "TrialRow",
+    "default_path",
+    "is_locked",
+]

@@ -1,0 +1,166 @@
+"""What the store's tables hold, as values at its border, and how these are spelt in columns."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nbtune.trial import Failure, Goal, Report, Status, Trial
+
+__all__ = [
+    "SWEEP_COLUMNS",
+    "TRIAL_COLUMNS",
+    "Batch",
+    "EditRow",
+    "SweepRow",
+    "TrialRow",
+    "edit_values",
+    "failure_text",
+    "goals_text",
+    "report_values",
+    "stored_trial",
+    "sweep_row",
+    "trial_values",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow:
+    """A sweep as stored; ``definition`` is what rebuilds it, pickled by its owner."""
+
+    id: int
+    name: str
+    status: str
+    reason: str
+    goals: tuple[Goal, ...]
+    step_name: str
+    plan: str
+    source: str
+    seed: int
+    created: float
+    elapsed: float
+    failure: Failure | None
+    definition: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """A trial as written: its snapshot without reports, its params in JSON form, its origin."""
+
+    trial: Trial
+    params: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditRow:
+    """A change of a sweep's space: edit `number` holds from trial `trial` on.
+
+    ``spaces`` holds all spaces so far, that of the edit last, pickled by the sweep's owner.
+    """
+
+    number: int
+    time: float
+    trial: int
+    spaces: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes, in this order."""
+
+    restarted: list[int] = field(default_factory=list)
+    """Numbers of trials that run again from the start: their old reports go."""
+    edits: list[EditRow] = field(default_factory=list)
+    trials: list[TrialRow] = field(default_factory=list)
+    reports: list[tuple[int, Report]] = field(default_factory=list)
+    status: str = ""
+    reason: str = ""
+    elapsed: float = 0.0
+    failure: Failure | None = None
+
+
+SWEEP_COLUMNS = tuple(column.name for column in fields(SweepRow))
+TRIAL_COLUMNS = (
+    *("number", "params", "origin", "status", "reason"),
+    *("started", "ended", "slot", "failure", "why"),
+)
+
+
+def sweep_row(values: Sequence[Any]) -> SweepRow:
+    """Return the sweep that stands in `SWEEP_COLUMNS`."""
+    row = dict(zip(SWEEP_COLUMNS, values, strict=True))
+    row["goals"] = tuple(Goal(**goal) for goal in json.loads(row["goals"]))
+    row["failure"] = _failure(row["failure"])
+    return SweepRow(**row)
+
+
+def stored_trial(
+    values: Sequence[Any], reports: list[Report], folder: Path
+) -> tuple[Trial, Any, str]:
+    """Return ``(trial, params as JSON, origin)`` from `TRIAL_COLUMNS`; `folder` is its sweep's."""
+    number, params, origin, status, reason, started, ended, slot, failure, why = values
+    trial = Trial(
+        number=number,
+        params={},
+        status=Status(status),
+        reason=reason,
+        reports_so_far=reports,
+        count=len(reports),
+        started=started,
+        ended=ended,
+        slot=slot,
+        failure=_failure(failure),
+        why=why,
+        dir=folder / str(number),
+    )
+    return trial, json.loads(params), origin
+
+
+def trial_values(sweep: int, row: TrialRow) -> tuple[Any, ...]:
+    """Return the sweep, then what stands in `TRIAL_COLUMNS`."""
+    trial = row.trial
+    return (
+        sweep,
+        trial.number,
+        json.dumps(row.params),
+        row.origin,
+        trial.status.value,
+        trial.reason,
+        trial.started,
+        trial.ended,
+        trial.slot,
+        failure_text(trial.failure),
+        trial.why,
+    )
+
+
+def report_values(
+    sweep: int, reports: Iterable[tuple[int, Report]], ids: Mapping[str, int]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield one row a metric, each by its number in `ids`; one for a report that has none."""
+    for trial, report in reports:
+        if not report.metrics:
+            yield sweep, trial, report.step, 0, None, report.time
+        for name, value in report.metrics.items():
+            yield sweep, trial, report.step, ids[name], value, report.time
+
+
+def edit_values(sweep: int, edit: EditRow) -> tuple[Any, ...]:
+    """Return the row of an edit."""
+    return sweep, edit.number, edit.time, edit.trial, edit.spaces
+
+
+def goals_text(goals: Iterable[Goal]) -> str:
+    """Return goals as they stand in a column."""
+    return json.dumps([asdict(goal) for goal in goals])
+
+
+def failure_text(failure: Failure | None) -> str | None:
+    """Return a failure as it stands in a column."""
+    return json.dumps(asdict(failure)) if failure else None
+
+
+def _failure(text: str | None) -> Failure | None:
+    return Failure(**json.loads(text)) if text else None

@@ -1,0 +1,113 @@
+"""The tables of the store's file, and how an older file comes to have them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nbtune.exceptions import StoreError
+
+__all__ = ["MIGRATIONS", "migrate", "transaction"]
+
+# Each entry brings the schema from its index to the next version (PRAGMA user_version).
+MIGRATIONS = (
+    """
+    CREATE TABLE sweeps (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        metric TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        step_name TEXT NOT NULL,
+        plan TEXT NOT NULL,
+        source TEXT NOT NULL,
+        seed INTEGER NOT NULL,
+        created REAL NOT NULL,
+        elapsed REAL NOT NULL DEFAULT 0,
+        failure TEXT,
+        definition BLOB NOT NULL
+    );
+    CREATE TABLE trials (
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        params TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        started REAL,
+        ended REAL,
+        slot INTEGER,
+        failure TEXT,
+        PRIMARY KEY (sweep, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE metrics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE reports (
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        trial INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        metric INTEGER NOT NULL,  -- 0 stands for a report without metrics
+        value REAL,  -- NULL is NaN, which SQLite does not store
+        time REAL NOT NULL,
+        PRIMARY KEY (sweep, trial, step, metric)
+    ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE sweeps ADD COLUMN goals TEXT NOT NULL DEFAULT '[]';
+    UPDATE sweeps SET goals =
+        json_array(json_object('metric', metric, 'direction', direction));
+    ALTER TABLE sweeps DROP COLUMN metric;
+    ALTER TABLE sweeps DROP COLUMN direction;
+    """,
+    """
+    ALTER TABLE trials ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE edits (
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        time REAL NOT NULL,
+        trial INTEGER NOT NULL,  -- the first of the space that the edit made
+        spaces BLOB NOT NULL,  -- all spaces so far, pickled by the owner
+        PRIMARY KEY (sweep, number)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection, folder: Path) -> None:
+    """Bring the store in `folder` to the present schema.
+
+    Raises
+    ------
+    StoreError
+        When a newer nbtune wrote it.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"the store at {folder} has schema {version}, this nbtune knows up to "
+            f"{len(MIGRATIONS)}. Update nbtune, or set NBTUNE_STORE to another folder."
+        )
+    if version == len(MIGRATIONS):
+        return
+    with transaction(connection):
+        # Someone else may have migrated while this waited for the write lock.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for script in MIGRATIONS[version:]:
+            for statement in script.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all that follows, or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:  # a full disk has rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
