@@ -4,9 +4,7 @@ One thread owns all state of a sweep; workers, the searcher's thread, the clock 
 events to its inbox. It knows interfaces, no concrete searcher, scheduler or worker.
 """
 
-import copy
 import logging
-import math
 import threading
 import time
 import traceback
@@ -16,28 +14,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nbtune.checkpoint import discard_checkpoints, has_checkpoint
-from nbtune.decision import Continue, Decision, Move, Pause, Promote, Sample, Stop, Wait
+from nbtune.decision import Continue, Decision, Pause, Stop
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.feed import Feed
-from nbtune.engine.history import What, recall, replay
+from nbtune.engine.history import recall
 from nbtune.engine.ledger import Budget, Ledger, Run
+from nbtune.engine.lineup import Lineup
+from nbtune.engine.moments import Moments
+from nbtune.engine.resuming import resumed
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.telling import Teller
 from nbtune.engine.thinker import Suggested, Thinker
 from nbtune.engine.turns import Turns
 from nbtune.engine.verdict import (
-    close_interrupted,
     common_failure,
+    deserves_retry,
     leave_paused,
     missing_metric,
     outcome,
-    take_up_cut_short,
-    take_up_paused,
 )
 from nbtune.engine.watch import Watch
 from nbtune.schedulers.base import Scheduler
@@ -111,8 +109,9 @@ class Engine:
         self._announcer = Announcer()
         self._inbox = workers.inbox()
         self._turns = Turns(window)
+        self._moments = Moments(self._inbox)
         self._feed = Feed(self._ledger, self._turns)
-        self._set_up_search(searcher)
+        self._lineup = Lineup(scheduler, self._ledger, self._turns, self._clerk, job.folder)
         self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
         self._ending = Ending(self._ledger, self._watch, workers)
 
@@ -121,10 +120,7 @@ class Engine:
         self._reason = ""
         self._failure: Failure | None = None
 
-        self._told_at = -math.inf  # the moment of what the scheduler was told last
         self._free: deque[int] = deque()
-        self._waiting: deque[Run] = deque()  # entered, not started
-
         self._version = 0
         self._thread: threading.Thread | None = None
         self._at_end: Callable[[], None] = lambda: None
@@ -136,9 +132,10 @@ class Engine:
             Ended: self._on_ended,
             _Command: lambda command: command.act(),
         }
-        self._take_up(history, stop_rules)
-        if not history and searcher.starts_with_defaults:
-            self._enter(self._timeline.now.defaults, "default", why="default")
+        if history:
+            self._resume(searcher, stop_rules, history)
+        else:
+            self._begin(searcher)
         self._publish()
 
     # --- from other threads
@@ -185,7 +182,9 @@ class Engine:
 
     def enqueue(self, params: Params) -> None:
         """Try `params`, already validated, before the next suggestion."""
-        self._inbox.put(_Command(lambda: self._enter(params, "enqueued", why="enqueued by you")))
+        self._inbox.put(
+            _Command(lambda: self._lineup.enter(params, "enqueued", why="enqueued by you"))
+        )
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -289,140 +288,60 @@ class Engine:
 
     # --- starting trials
 
-    def _take_up(self, history: Sequence[tuple[Trial, str]], rules: Sequence[StopRule]) -> None:
-        runs = self._runs_of(history)
-        started = [run for run in runs if run.started is not None]
-        decisions, story = replay(self._scheduler, started, self._ledger.goals[0])
+    def _begin(self, searcher: Searcher) -> None:
+        self._set_up_search(searcher)
+        if searcher.starts_with_defaults:
+            self._lineup.enter(self._timeline.now.defaults, "default", why="default")
+
+    def _resume(
+        self, searcher: Searcher, rules: Sequence[StopRule], history: Sequence[tuple[Trial, str]]
+    ) -> None:
+        """Take up the trials of earlier processes; tell all that learn from them."""
+        before = resumed(
+            history,
+            row=self._row,
+            scheduler=self._scheduler,
+            goal=self._ledger.goals[0],
+            folder=self._job.folder,
+            window=self._turns.window,
+        )
+        self._moments.go_on_from(before.told_until)
         over = []
-        for run, (trial, origin) in zip(runs, history, strict=True):
-            if origin == "suggested":
-                self._supply.skip()
-            if self._scheduler.judges_alone:  # they began in this order; else it is all told now
+        for run, (trial, _) in zip(before.runs, history, strict=True):
+            again = run.status is Status.PENDING
+            # They began in this order; where trials wait for decisions, it is all told now.
+            if self._scheduler.judges_alone or (again and trial.started is not None):
                 self._turns.begin(run.number)
-            if not run.status.ended and run.status is not Status.PAUSED:
-                if not close_interrupted(run, decisions.get(run.number)):
-                    self._start_again(trial, origin)
-                    continue
+            if again:
+                self._ledger.runs.append(run)
+                self._lineup.wait(run)
+            else:
+                self._ledger.adopt(run)
+                over.append(run)
+            self._clerk.adopt(run)
+            if run.number in before.interrupted:
                 self._clerk.mark(run)
             if len(run.reports) < trial.count:  # some were taken back
                 self._clerk.restart(run)
                 self._clerk.report(run, run.reports)
-            take_up_paused(run)
-            self._ledger.adopt(run)
-            self._clerk.adopt(run)
-            self._teller.begin(run)
-            over.append(run)
-        self._feed.tell_again(story)
+        self._set_up_search(searcher)
+        self._feed.tell_again(before.story)
         recall(rules, over, self._watch.elapsed, self._job.folder)
-
-    def _runs_of(self, history: Sequence[tuple[Trial, str]]) -> list[Run]:
-        """Return the trials of earlier processes as they stand now; time goes on after them."""
-        runs = [Run.from_trial(trial, origin) for trial, origin in history]
-        for run in runs:
-            self._told_at = max(self._told_at, *run.times)
-            take_up_cut_short(run, self._row)
-        if runs:
-            self._inbox.go_on_from(self._told_at)
-        window = self._turns.window
-        if window == 0 or (window is not None and self._scheduler.judges_alone):
-            self._forget_unfinished(runs)  # all must come out as if nothing had interrupted it
-        return runs
-
-    def _forget_unfinished(self, runs: Sequence[Run]) -> None:
-        """Take back what trials reported that start again without a checkpoint.
-
-        It is reported again, and then the scheduler is asked again: no other trial has been judged
-        by it meanwhile. What a trial did before a pause stays: it will be promoted again.
-        """
-        started = [run for run in runs if run.started is not None]
-        _, story = replay(copy.deepcopy(self._scheduler), started, self._ledger.goals[0])
-        kept = {each.number: each.reports for each in story if each.what is What.END}
-        for run in started:
-            over = run.status.ended or run.status is Status.PAUSED
-            if not over and not has_checkpoint(self._job.folder / str(run.number)):
-                del run.reports[kept.get(run.number, 0) :]
-                if not run.reports:
-                    run.started = None
-
-    def _start_again(self, trial: Trial, origin: str) -> None:
-        """Take up a trial that was running: from its checkpoint, without one from the start."""
-        run = self._enter(trial.params, origin, why=trial.why)
-        if trial.started is not None:
-            self._turns.begin(run.number)
-        if trial.dir is not None and has_checkpoint(trial.dir):
-            run.reports = list(trial.reports)
-            run.started = trial.started
-        elif trial.started is not None:
-            self._clerk.restart(run)
-
-    def _enter(
-        self, params: Params, origin: str, *, why: str, suggestion: int | None = None
-    ) -> Run:
-        run = self._ledger.add(params, origin, why)
-        self._waiting.append(run)
-        self._teller.begin(run, suggestion=suggestion)
-        self._clerk.mark(run)
-        return run
 
     def _launch(self) -> None:
         if self._status is not SweepStatus.RUNNING:
             return
-        while self._free and (run := self._next_run()) is not None:
+        while self._free and (run := self._lineup.next()) is not None:
             self._start(run, self._free.popleft())
-        self._ask_ahead()
-        if not self._ledger.running and (why := self._spent_out()):
+        self._lineup.ask_ahead(needed=bool(self._free))
+        if not self._ledger.running and (why := self._lineup.spent_out()):
             self._complete(why)
-
-    def _ask_ahead(self) -> None:
-        """Have the searcher think, in turn only when it is clear that its answer comes next."""
-        if self._turns.window is not None:
-            while self._supply.dry and self._turns.tell_next():
-                pass
-            if self._waiting or not isinstance(self._move(), Sample):
-                return
-        self._supply.ask(self._ledger.room(), needed=bool(self._free))
-
-    def _move(self) -> Move | None:
-        """Return what the next run is to be, None while those before it are not through."""
-        while self._turns.advance():
-            move = self._scheduler.next(new=self._has_new())
-            if not (isinstance(move, Wait) and self._turns.tell_next()):
-                return move
-        return None
-
-    def _next_run(self) -> Run | None:
-        if self._waiting and self._waiting[0].number in self._turns:  # it starts again
-            return self._waiting.popleft()
-        match self._move():
-            case None:
-                return None
-            case Promote(number):
-                run = self._ledger.runs[number]
-                if number in self._ledger.running:
-                    return None  # paused a moment ago, its worker is still on the way out
-                if not self._scheduler.resume:
-                    discard_checkpoints(self._job.folder / str(number))
-                run.why = noted(run.why, f"promoted from rung {run.last_step}")
-                return run
-            case Sample():
-                return self._new_run()
-        # What a person enqueued is not held up by a schedule that has no place for it.
-        return self._waiting.popleft() if self._waiting else None
-
-    def _has_new(self) -> bool:
-        """Whether a trial that has never run is there or may still come."""
-        return bool(self._waiting) or not (self._ledger.room() == 0 or self._supply.exhausted)
-
-    def _new_run(self) -> Run | None:
-        if not self._waiting and self._ledger.room() != 0 and (taken := self._supply.take()):
-            self._enter(taken.params, "suggested", why=taken.why, suggestion=taken.asked)
-        return self._waiting.popleft() if self._waiting else None
 
     def _start(self, run: Run, slot: int) -> None:
         self._turns.begin(run.number)
         milestone = self._scheduler.start(run.number).until
         self._feed.start(run, milestone)
-        self._ledger.start(run, slot, self._moment(self._inbox.now()))
+        self._ledger.start(run, slot, self._moments.at(self._inbox.now()))
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
             slot,
@@ -437,6 +356,8 @@ class Engine:
         if self._announcer.heard:
             self._announcer.announce(TrialStarted(run.snapshot(self._job.folder)))
 
+    # --- searching
+
     def _set_up_search(self, searcher: Searcher) -> None:
         """Make the searcher's side anew; what an earlier one still says is not heard."""
 
@@ -445,24 +366,19 @@ class Engine:
 
         searcher.longest = self._scheduler.longest
         inline = self._inbox.virtual or searcher.quick
-        thinker = Thinker(searcher, post, inline=inline)
-        self._thinker = thinker
-        self._supply = Supply(thinker, searcher.prefetch)
-        self._teller = Teller(thinker, self._timeline)
-        self._feed.use(self._teller, searcher.follows, self._supply.result_came)
+        self._thinker = thinker = Thinker(searcher, post, inline=inline)
+        self._supply = supply = Supply(thinker, searcher.prefetch)
+        teller = Teller(thinker, self._timeline)
+        self._feed.use(teller, searcher.follows, supply.result_came)
+        self._lineup.use(supply, teller)
 
     def _edit(self, space: Space, searcher: Searcher) -> None:
         """Search another space from now on; suggestions that are not yet trials are dropped."""
-        runs = self._ledger.runs
-        edit = Edit(time=self._inbox.now(), trial=len(runs), space=space)
+        edit = Edit(time=self._inbox.now(), trial=len(self._ledger.runs), space=space)
         self._timeline = self._timeline.edited(edit)
         self._clerk.edit(self._timeline)
         self._thinker.close()
         self._set_up_search(searcher)
-        for run in runs:
-            self._teller.begin(run)
-            if run.origin == "suggested":
-                self._supply.skip()
         self._feed.tell_all()
 
     def _on_suggested(self, answer: Suggested, thinker: Thinker) -> None:
@@ -472,19 +388,6 @@ class Engine:
             self._fail(answer.failure)
         else:
             self._supply.receive(answer)
-
-    def _spent_out(self) -> str:
-        """Return why no further trial can start, empty while one can."""
-        budget = self._ledger.budget
-        if self._waiting or not isinstance(self._move(), Wait):
-            return ""
-        if self._has_new():
-            return "the schedule is complete"
-        if self._ledger.room() == 0:
-            if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
-                return f"{len(self._ledger.runs)} of {budget.trials} trials"
-            return f"{self._ledger.steps} of {budget.max_total_steps} steps"
-        return self._supply.end_reason
 
     # --- hearing
 
@@ -514,17 +417,7 @@ class Engine:
         if not event.waiting:
             return event.reports
         *earlier, last = event.reports
-        return [*earlier, Report(last.step, last.metrics, self._moment(last.time))]
-
-    def _moment(self, time: float) -> float:
-        """Return `time`, or the next moment after all that the scheduler has been told.
-
-        Processes report at once, and are heard one after the other: what is stored is in the order
-        in which the scheduler heard it, so that it can be told the same again.
-        """
-        time = min(time, self._inbox.now())  # a clock elsewhere may be ahead
-        self._told_at = max(time, math.nextafter(self._told_at, math.inf))
-        return self._told_at
+        return [*earlier, Report(last.step, last.metrics, self._moments.at(last.time))]
 
     def _obey(self, reason: str) -> None:
         """End the sweep if a limit or a rule gives a reason."""
@@ -556,7 +449,8 @@ class Engine:
         run = self._ledger.running.get(event.number)
         if run is None:
             return
-        if self._deserves_retry(run, event):
+        stopping = self._status is SweepStatus.STOPPING
+        if not stopping and deserves_retry(run, event, self._ledger.budget):
             self._start_over(run, event)
             return
         if event.result:
@@ -566,7 +460,7 @@ class Engine:
             self._obey(self._watch.reported(run, [report]))
         status, reason = outcome(run, event, self._ledger, self._job.step_name)
         run.failure = event.failure if status is Status.FAILED else None
-        self._ledger.end(run, status, reason, self._moment(event.time))
+        self._ledger.end(run, status, reason, self._moments.at(event.time))
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
             end = partial(self._scheduler.end, run.number, run.last_step, score)
@@ -579,13 +473,6 @@ class Engine:
             self._announcer.announce(TrialEnded(run.snapshot(self._job.folder)))
         self._judge_start(run)
 
-    def _deserves_retry(self, run: Run, event: Ended) -> bool:
-        budget = self._ledger.budget
-        is_retriable = event.how == "died" or (event.how == "raised" and budget.retry_exceptions)
-        if not is_retriable or run.asked or run.decided or self._status is SweepStatus.STOPPING:
-            return False
-        return run.retried < budget.retries
-
     def _start_over(self, run: Run, event: Ended) -> None:
         """Let a trial that crashed go on from its checkpoint, without one from its beginning."""
         run.retried += 1
@@ -593,7 +480,7 @@ class Engine:
         reason = f"{why}; started again, {run.retried} of {self._ledger.budget.retries}"
         self._ledger.end(run, Status.PENDING, reason, event.time)
         run.why = noted(run.why, f"started again after {why}")
-        self._waiting.appendleft(run)
+        self._lineup.wait_first(run)
         self._clerk.mark(run)
 
     def _judge_start(self, run: Run) -> None:

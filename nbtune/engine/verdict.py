@@ -1,26 +1,28 @@
 """What the end of a trial means: its status and reason, and whether the sweep can work at all."""
 
-from nbtune.decision import Complete, Decision, Pause, Stop
-from nbtune.engine.ledger import Ledger, Run
-from nbtune.engine.snapshot import SweepStatus
+from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.exceptions import nearest
 from nbtune.schedulers.base import Explanation
-from nbtune.store import SweepRow
 from nbtune.trial import Failure, Status
 from nbtune.workers.base import Ended
 
 __all__ = [
-    "close_interrupted",
     "common_failure",
+    "deserves_retry",
     "leave_paused",
     "missing_metric",
     "outcome",
-    "take_up_cut_short",
     "take_up_paused",
 ]
 
 _SAME_FAILURES = 3
 _NOT_PROMOTED = "; not promoted when the sweep ended"
+
+
+def deserves_retry(run: Run, event: Ended, budget: Budget) -> bool:
+    """Return whether a trial that is over is to start again: it crashed, nobody ended it."""
+    is_retriable = event.how == "died" or (event.how == "raised" and budget.retry_exceptions)
+    return is_retriable and not run.asked and not run.decided and run.retried < budget.retries
 
 
 def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, str]:
@@ -36,38 +38,12 @@ def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Sta
     return Status.COMPLETED, run.reason
 
 
-def close_interrupted(run: Run, decision: Decision | None) -> bool:
-    """End or pause a trial that was interrupted after the scheduler said so; return whether it is.
-
-    One that had been promoted since, and has not reported again, is paused anew: it loses nothing.
-    """
-    match decision:
-        case Stop(reason):
-            run.status = Status.STOPPED
-        case Complete(reason):
-            run.status = Status.COMPLETED
-        case Pause(reason):
-            run.status = Status.PAUSED
-        case _:
-            return False
-    run.reason = reason
-    run.ended = run.reports[-1].time if run.reports else run.started
-    return True
-
-
 def leave_paused(run: Run, stood: Explanation | None) -> None:
     """Have a trial that is still paused at the sweep's end say how it stands, and go on no more."""
     so_far = run.reason.removesuffix(_NOT_PROMOTED)
     if stood is not None:  # by now: what was said when it paused may be long past
         so_far = f"rung {stood.rung}: {stood.rank} of {stood.of}"
     run.reason = so_far + _NOT_PROMOTED
-
-
-def take_up_cut_short(run: Run, row: SweepRow) -> None:
-    """Take a trial that ended only because a person stopped the sweep as one that still runs."""
-    by_person = row.status == SweepStatus.STOPPED and run.reason.startswith(row.reason)
-    if by_person and run.status is Status.STOPPED:
-        run.status, run.reason, run.ended = Status.RUNNING, "", None
 
 
 def take_up_paused(run: Run) -> None:
