@@ -5,7 +5,8 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 from nbtune.engine import Budget
-from nbtune.exceptions import SpecError
+from nbtune.exceptions import SpaceError, SpecError
+from nbtune.objective import Objective
 from nbtune.schedulers import Scheduler
 from nbtune.searchers import Searcher, searcher_for
 from nbtune.space import Edit, Space, Timeline
@@ -71,6 +72,29 @@ class Definition:
     def within_store(self) -> "Definition":
         """Return the part that is stored as the definition."""
         return replace(self, edits=())
+
+    def recoded(self, objective: Objective, *, name: str) -> "Definition":
+        """Return the definition with other code, which declares the same space.
+
+        Parameters
+        ----------
+        objective : Objective
+        name : str
+            The sweep's, for the message.
+
+        Raises
+        ------
+        SpaceError
+            When it declares another.
+        """
+        known = [repr(self.space), repr(self.timeline.now)]  # as declared first, as it is
+        if repr(objective.space) not in known:
+            raise SpaceError(
+                f"sweep {name!r} searches {self.timeline.now!r}, the new code declares "
+                f"{objective.space!r}. Keep the space and change it by .edit(name=...), or "
+                "start a sweep under another name."
+            )
+        return replace(self, source=objective.source, max_t=objective.max_t)
 
     def within(self, *, trials: int | None, time_limit: float | None) -> "Definition":
         """Return the definition with these budgets, None for those that stay."""

@@ -1,8 +1,8 @@
-"""From a definition to what runs: a row in the store, and an engine for it."""
+"""From a definition to what runs: a row in the store, and an engine that owns it."""
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cloudpickle
@@ -10,15 +10,22 @@ import cloudpickle
 from nbtune.definition import Definition
 from nbtune.engine import Engine
 from nbtune.shipment import Shipment
-from nbtune.store import Store, SweepRow
+from nbtune.store import Lock, Store, SweepRow
 from nbtune.trial import Trial
 from nbtune.workers.base import Job, Workers
 
 __all__ = ["create_row", "engine_of", "store_definition"]
 
 
-def create_row(store: Store, name: str, definition: Definition, shipment: Shipment) -> SweepRow:
-    """Put a new sweep into the store, its objective with it; return its row."""
+def create_row(
+    store: Store, name: str, definition: Definition, shipment: Shipment, *, replace_old: bool
+) -> SweepRow:
+    """Put a new sweep into the store, its objective with it; return its row.
+
+    With `replace_old` it takes the place of one of that name.
+    """
+    if replace_old and store.find(name) is not None:
+        store.delete(name, data=False)  # the new one may use the same
     row = store.create(
         name,
         goals=definition.goals,
@@ -34,6 +41,8 @@ def create_row(store: Store, name: str, definition: Definition, shipment: Shipme
     except BaseException:
         store.delete(name)
         raise
+    if replace_old:
+        store.clear_data()
     return row
 
 
@@ -55,11 +64,51 @@ def engine_of(
     *,
     history: Sequence[tuple[Trial, str]],
     workers: Workers | None = None,
+    at_end: Callable[[], object],
 ) -> Engine:
-    """Return an engine for a stored sweep, not yet begun.
+    """Return an engine for a stored sweep, not yet begun; from now on this process owns the sweep.
 
-    `history` is that of its trials; `workers` run them in place of those of the definition.
+    Parameters
+    ----------
+    store, row, definition, shipment
+        The sweep.
+    history : sequence of (Trial, origin)
+        Its trials so far, by number.
+    workers : Workers, optional
+        What runs them in place of the definition's.
+    at_end : callable
+        Called when all is on disk, before the sweep is given back.
+
+    Raises
+    ------
+    SweepError
+        When it is running, here or in another process.
     """
+    lock = Lock(store.folder(row.name) / "lock")
+    try:
+        engine = _engine(store, row, definition, shipment, history, workers)
+        shipment.cargo.keep()
+    except BaseException:
+        lock.close()
+        raise
+
+    def give_back() -> None:
+        at_end()
+        shipment.close()
+        lock.close()
+
+    engine.at_end(give_back)
+    return engine
+
+
+def _engine(
+    store: Store,
+    row: SweepRow,
+    definition: Definition,
+    shipment: Shipment,
+    history: Sequence[tuple[Trial, str]],
+    workers: Workers | None,
+) -> Engine:
     if workers is not None:
         row = replace(row, plan=replace(definition, workers=workers).plan)
     if remark := shipment.cargo.remark:

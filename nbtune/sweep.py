@@ -23,7 +23,7 @@ from nbtune.definition import (
 )
 from nbtune.editing import edited, edited_space, edits_frame, store_edit, whole_space
 from nbtune.engine import Engine, Snapshot
-from nbtune.exceptions import SpaceError, SweepError
+from nbtune.exceptions import SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
 from nbtune.notebook import cell_title, notebook_names
@@ -207,7 +207,6 @@ class Sweep(Results):
 
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
-        self._lock: Lock | None = None
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored: tuple[float, Snapshot] | None = None
         self._selected: list[int] | None = None
@@ -250,45 +249,31 @@ class Sweep(Results):
                 f"sweep {self._name!r} was started already and is {self.status}. "
                 "Use .resume() to go on."
             )
-        if self._replace and self._store.find(self._name) is not None:
-            self._store.delete(self._name, data=False)  # the new one may use the same
-        self._row = create_row(self._store, self._name, self._definition, self._shipment)
-        if self._replace:
-            self._store.clear_data()
+        self._row = create_row(
+            self._store, self._name, self._definition, self._shipment, replace_old=self._replace
+        )
         self._launch(history=[], workers=workers)
 
     def _launch(self, history: list[tuple[Trial, str]], workers: Workers | None) -> None:
         if self._row is None:
             raise SweepError(f"sweep {self._name!r} has not been stored")
-        lock = Lock(self.path / "lock")
-        try:
-            engine = engine_of(
-                self._store,
-                self._row,
-                self._definition,
-                self._shipment,
-                history=history,
-                workers=workers,
-            )
-        except BaseException:
-            lock.close()
-            raise
-        self._shipment.cargo.keep()
-        self._lock, self._engine = lock, engine
-        _running[self._store.path, self._name] = self
-        engine.at_end(self._release)
+        key = self._store.path, self._name
+        engine = engine_of(
+            self._store,
+            self._row,
+            self._definition,
+            self._shipment,
+            history=history,
+            workers=workers,
+            at_end=lambda: _running.pop(key, None),
+        )
+        self._engine, _running[key] = engine, self
         for callback in self._callbacks:
             engine.subscribe(callback)
         for params in self._queued:
             engine.enqueue(params)
         self._queued = []
         engine.start()
-
-    def _release(self) -> None:
-        _running.pop((self._store.path, self._name), None)
-        self._shipment.close()
-        if self._lock is not None:
-            self._lock.close()
 
     def run(self) -> "Sweep":
         """Start and wait for the end."""
@@ -443,16 +428,9 @@ class Sweep(Results):
         if objective is not None:
             space = self.space if isinstance(objective, Command) else None
             objective = as_objective(objective, space, title=cell_title)
-            known = [repr(definition.space), repr(self.space)]  # as declared first, as it is
-            if repr(objective.space) not in known:
-                raise SpaceError(
-                    f"sweep {self._name!r} searches {self.space!r}, the new code declares "
-                    f"{objective.space!r}. Keep the space and change it by .edit(name=...), or "
-                    "start a sweep under another name."
-                )
+            definition = definition.recoded(objective, name=self._name)
             self._shipment.write(objective.call)
             self._store.clear_data()
-            definition = replace(definition, source=objective.source, max_t=objective.max_t)
         if definition is not self._definition and self._row is not None:
             self._definition = definition
             store_definition(self._store, self._row, definition)
