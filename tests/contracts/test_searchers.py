@@ -120,6 +120,11 @@ def natives(value: object) -> bool:
     return type(value) in {int, float, bool, str, type(None)}
 
 
+@each
+def test_what_is_needed_later_can_be_imported_ahead(name):
+    ready(name, SMALL).warm_up()
+
+
 @in_each_space
 def test_suggestions_are_plain_values_inside_the_space(name, space):
     for params in walk(ready(name, space), 12):

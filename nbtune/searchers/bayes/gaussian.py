@@ -130,7 +130,7 @@ class GaussianProcess(GaussianProcessRegressor):  # type: ignore[misc] # ships n
         scale = np.empty(sum(map(len, groups)))
         for columns, length in zip(groups, np.exp(hyperparameters[:-2]), strict=True):
             scale[columns] = length
-        self._scale = scale
+        self.lengths = scale
         self._variance = math.exp(hyperparameters[-2])
         super().__init__(
             ConstantKernel(self._variance, "fixed") * Matern(scale, "fixed", nu=2.5),
@@ -148,13 +148,13 @@ class GaussianProcess(GaussianProcessRegressor):  # type: ignore[misc] # ships n
         return across @ self.alpha_, np.sqrt(np.maximum(left, 1e-12))
 
     def _across(self, x: Array) -> Array:
-        ours, theirs = x / self._scale, self.X_train_ / self._scale
+        ours, theirs = x / self.lengths, self.X_train_ / self.lengths
         squared = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2.0 * ours @ theirs.T
         return covariance(np.maximum(squared, 0.0), self._variance)
 
     def posterior_slope(self, x: Array) -> tuple[float, float, Array, Array]:
         """Return mean, standard deviation and the gradients of both at one x, (n_columns,)."""
-        across, slope = covariance_slope(x, self.X_train_, self._scale, self._variance)
+        across, slope = covariance_slope(x, self.X_train_, self.lengths, self._variance)
         solved = dpotrs(self.L_, across, lower=True)[0]
         std = math.sqrt(max(self._variance - float(across @ solved), 1e-12))
         return float(across @ self.alpha_), std, slope.T @ self.alpha_, -(slope.T @ solved) / std

@@ -8,6 +8,7 @@ import numpy as np
 from nbtune.searchers.bayes.columns import Columns
 from nbtune.searchers.bayes.courses import Courses, Row
 from nbtune.searchers.bayes.fidelity import FullRuns, Table, shortness, tabulated
+from nbtune.searchers.bayes.flat import Flats, flats_of
 from nbtune.searchers.bayes.losses import losses_of, scores_again, succeeded
 from nbtune.searchers.bayes.surrogate import Regression
 from nbtune.searchers.bayes.warp import warped
@@ -26,7 +27,7 @@ class Fitted(NamedTuple):
 
     ``model`` takes what is pending for done as predicted, ``least`` is the least loss so far,
     ``best`` are places, the best first; ``losses`` and ``scores`` are results, as the model sees
-    them and as they were told.
+    them and as they were told. ``flats`` are where another trial would show nothing new.
     """
 
     model: Any
@@ -34,6 +35,7 @@ class Fitted(NamedTuple):
     best: Array
     losses: Array
     scores: Array
+    flats: Flats | None = None
 
 
 class Models:
@@ -80,7 +82,8 @@ class Models:
 
     def of_steps(self, pending: Mapping[Hashable, Array], rng: np.random.Generator) -> Fitted:
         """Return a model of all results, by params and step; `pending` are places by key."""
-        table = self._table(_fine(self._courses.rows()))
+        rows = _fine(self._courses.rows())
+        table = self._table(rows)
         x = self._columns.of(table.places)
         model: Any
         if self._is_process:
@@ -99,7 +102,15 @@ class Models:
             longest = self._courses.longest or self._courses.furthest
             model = model.believing(there, shortness(steps, longest))
         best = table.places[np.argsort(mean, kind="stable")]
-        return Fitted(model, least, best, table.losses, table.scores)
+        return Fitted(model, least, best, table.losses, table.scores, self._flats(rows, model))
+
+    def _flats(self, rows: Sequence[Row], model: Any) -> Flats | None:
+        results: dict[Hashable, dict[int, float]] = {}
+        for row in rows:
+            assert row.score is not None
+            results.setdefault(row.key, {})[row.step] = row.score
+        x = self._columns.of(np.array([self._courses.places[key] for key in results]))
+        return flats_of(results, x, getattr(model, "lengths", np.ones(x.shape[1])))
 
     @property
     def _is_process(self) -> bool:

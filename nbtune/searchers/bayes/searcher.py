@@ -39,6 +39,7 @@ _ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
 # What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
 _MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_LAST = -1e9  # added to the promise of what is flat: better than nothing, and than nothing else
 _MOST_SCORED = 2000  # points of a space, of which all are scored
 
 
@@ -167,7 +168,7 @@ class Bayes(Searcher):
 
     def warm_up(self) -> None:
         """Import scikit-optimize and SciPy, which takes seconds."""
-        from nbtune.searchers import (  # noqa: F401, PLC0415 - that is it
+        from nbtune.searchers.bayes import (  # noqa: F401, PLC0415 - that is it
             ascent,
             gaussian,
             outlook,
@@ -258,7 +259,7 @@ class Bayes(Searcher):
         places = np.array(list(self._courses.last_places()))
         fine = succeeded(list(self._courses.last.values()))
         feasible = self._feasibility.of(outlook, places, fine)
-        found = self._most_promising(feasible, fitted.best, left, tried, rng)
+        found = self._most_promising(feasible, fitted, left, tried, rng)
         if found is None:
             self.why = "random: all that the model looked at is tried"
             return draw_untried(self.space, tried, seed=self.seed, number=number)
@@ -278,7 +279,7 @@ class Bayes(Searcher):
     def _most_promising(
         self,
         outlook: "Outlook | Feasible",
-        best: Array,
+        fitted: Fitted,
         left: list[Params],
         tried: Set[Hashable],
         rng: np.random.Generator,
@@ -286,14 +287,20 @@ class Bayes(Searcher):
         """Return the best of those that are `left`, where they are listed; else what is found."""
         from nbtune.searchers.bayes.ascent import climb  # noqa: PLC0415 - scipy takes half a second
 
+        def promise(places: Array) -> Array:
+            promised = outlook.promise(places)
+            if fitted.flats is None:
+                return promised
+            return np.where(fitted.flats.hold(self._columns.of(places)), promised + _LAST, promised)
+
         if left:
-            return left[int(np.argmax(outlook.promise(self._to_units(left))))]
+            return left[int(np.argmax(promise(self._to_units(left))))]
         return climb(
             self.space,
             self._columns,
-            outlook.promise,
+            promise,
             outlook.slope if outlook.has_slope else None,
-            best,
+            fitted.best,
             tried,
             rng,
         )

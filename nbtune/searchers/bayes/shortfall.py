@@ -135,9 +135,9 @@ class Shortfall:
     ) -> None:
         self._hyperparameters, self._groups = hyperparameters, groups
         self._x, self._short, self._y = x, short, y
-        self._scale = np.empty(x.shape[1])
+        self.lengths = np.empty(x.shape[1])
         for columns, length in zip(groups, np.exp(hyperparameters[:-5]), strict=True):
-            self._scale[columns] = length
+            self.lengths[columns] = length
         self._variance, self._bias, self._shift, noise, short_noise = np.exp(hyperparameters[-5:])
         kernel = self._between(x, short) + np.diag(noise + _JITTER + short_noise * short**2)
         self._lower = cholesky(kernel, lower=True, check_finite=False)
@@ -152,7 +152,7 @@ class Shortfall:
 
     def posterior_slope(self, x: Array) -> tuple[float, float, Array, Array]:
         """Return mean, standard deviation and the gradients of both at one x, (n_columns,)."""
-        across, slope = covariance_slope(x, self._x, self._scale, self._variance)
+        across, slope = covariance_slope(x, self._x, self.lengths, self._variance)
         solved = cho_solve((self._lower, True), across, check_finite=False)
         std = math.sqrt(max(self._variance - float(across @ solved), 1e-12))
         return (
@@ -184,7 +184,7 @@ class Shortfall:
         return kernel
 
     def _across(self, x: Array) -> Array:
-        return covariance(_squared(x / self._scale, self._x / self._scale), self._variance)
+        return covariance(_squared(x / self.lengths, self._x / self.lengths), self._variance)
 
 
 def _squared(ours: Array, theirs: Array) -> Array:
