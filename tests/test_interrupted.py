@@ -152,6 +152,38 @@ def keeping(quality: Real(0, 1)):
         report(epoch=epoch, accuracy=quality - 1 / epoch)
 
 
+def save_until(last, folder):
+    """Save checkpoints as a trial that reported so many steps."""
+    here = CurrentTrial(number=int(folder.name), params={}, dir=folder, seed=0)
+    with reporting(Reporter(here, lambda *_: None)):
+        for epoch in range(1, last + 1):
+            save_checkpoint(epoch)
+            report(epoch=epoch)
+
+
+# FEATURES A8 C3
+def test_steps_before_a_checkpoint_count_in_the_budget_of_steps(tmp_path):
+    whole = Sweep(
+        keeping,
+        maximize="accuracy",
+        searcher="random",
+        max_total_steps=15,
+        workers=Inline(1),
+        name="whole",
+        store=tmp_path / "whole",
+    ).run()
+    first, second = whole.snapshot().trials
+    cut = dataclasses.replace(second, status=Status.RUNNING, reason="", ended=None, count=8)
+    again = interrupted(whole, [first, cut], tmp_path / "cut")
+    save_until(8, again.path / "1")
+
+    again.resume()
+    assert again.wait(30)
+
+    assert len(again.snapshot().trials) == 2
+    assert again.reason == whole.reason
+
+
 @pytest.mark.parametrize("scheduler", [Hyperband(), SyncHyperband(9), MedianRule()])
 # FEATURES A8
 def test_a_trial_goes_on_from_its_checkpoint_past_the_rungs_behind_it(scheduler, tmp_path):
@@ -167,11 +199,7 @@ def test_a_trial_goes_on_from_its_checkpoint_past_the_rungs_behind_it(scheduler,
     [trial] = whole.snapshot().trials
     cut = dataclasses.replace(trial, status=Status.RUNNING, reason="", ended=None, count=5)
     again = interrupted(whole, [cut], tmp_path / "cut")
-    here = CurrentTrial(number=0, params={}, dir=again.path / "0", seed=0)
-    with reporting(Reporter(here, lambda *_: None)):
-        for epoch in range(1, 6):
-            save_checkpoint(epoch)
-            report(epoch=epoch)
+    save_until(5, again.path / "0")
 
     again.resume()
     assert again.wait(30)

@@ -169,7 +169,7 @@ class Ledger:
         return run
 
     def adopt(self, run: Run) -> None:
-        """Enter a trial that ended or paused in an earlier process; numbers must come in order."""
+        """Enter a trial of an earlier process, over or to start again; numbers come in order."""
         self.runs.append(run)
         self.steps += run.last_step
         if run.started is not None and run.ended is not None:

@@ -312,11 +312,10 @@ class Engine:
             # They began in this order; where trials wait for decisions, it is all told now.
             if self._scheduler.judges_alone or (again and trial.started is not None):
                 self._turns.begin(run.number)
+            self._ledger.adopt(run)
             if again:
-                self._ledger.runs.append(run)
                 self._lineup.wait(run)
             else:
-                self._ledger.adopt(run)
                 over.append(run)
             self._clerk.adopt(run)
             if run.number in before.interrupted:
