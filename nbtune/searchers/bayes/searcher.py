@@ -58,6 +58,8 @@ class Bayes(Searcher):
     as biased and noisy looks at the scores of full ones (`shortfall`), and the point of best
     acquisition for a full run is suggested. What is best so far is then what the model makes of
     the points that were tried. Pending trials count with the result that they are on their way to.
+    Near trials that had equal results at two steps or more, params change nothing: suggestions go
+    elsewhere (`flat`).
 
     Parameters
     ----------
