@@ -74,4 +74,4 @@ def test_closing_ends_the_threads(tmp_path):
 
     driver.workers.close()
 
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads  # those of an earlier test may still be ending

@@ -17,6 +17,7 @@ from driving import Driver, is_gone, wait_until, worker_processes
 from nbtune import current_trial, report
 from nbtune.workers import Local
 from nbtune.workers.base import Ended, Job
+from nbtune.workers.slot import Slot
 
 
 @pytest.fixture
@@ -441,6 +442,36 @@ def test_closing_while_processes_come_up_leaves_nothing(tmp_path):
     workers.close()
 
     assert not worker_processes()
+
+
+def test_closing_while_a_process_is_being_welcomed_leaves_nothing(tmp_path, monkeypatch):
+    claimed, closed = threading.Event(), threading.Event()
+    claim, close = Slot.claim, Slot.close
+
+    def claim_slowly(slot, generation):
+        answer = claim(slot, generation)
+        claimed.set()
+        assert closed.wait(30)
+        return answer
+
+    def close_before_it_is_attached(slot):
+        close(slot)
+        closed.set()
+
+    monkeypatch.setattr(Slot, "claim", claim_slowly)
+    monkeypatch.setattr(Slot, "close", close_before_it_is_attached)
+    workers = Local(1)
+    Driver(workers, lambda params: 1, tmp_path)
+    assert claimed.wait(30)
+
+    closing = threading.Thread(target=workers.close)
+    closing.start()
+    closing.join(30)
+    is_open = closing.is_alive()
+    for process in worker_processes():  # else nothing here would ever end
+        process.kill()
+
+    assert not is_open
 
 
 def test_no_descriptors_are_lost(drive, tmp_path):

@@ -145,7 +145,7 @@ class Pool:
                 return
             self._closed = True
             for slot in self.slots:
-                slot.kill_any()
+                slot.close()
             self._listener.close()  # the supervisors of those killed end in their own time
             self._spawner.close()
             self._reaper.close()  # the last sweep is its

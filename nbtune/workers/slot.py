@@ -85,6 +85,7 @@ class Slot:
         self._begun: bytes | None = None  # that trial, while nothing has been sent after it
         self._announced = False  # the engine knows that the slot is free
         self._doomed = False  # the process has been killed, it will not take another trial
+        self._closed = False  # so will be every other
 
     @property
     def token(self) -> str:
@@ -179,6 +180,12 @@ class Slot:
             self._doomed = True
             self._kill_group()
 
+    def close(self) -> None:
+        """Kill the present process, and one that is being welcomed as soon as it is here."""
+        with self._lock:
+            self._closed = self._doomed = True
+            self._kill_group()
+
     def _kill_group(self) -> None:
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
@@ -228,8 +235,10 @@ class Slot:
     def _attach(self, link: Link, pid: int) -> None:
         with self._lock:
             self._link, self._pid = link, pid
-            self._unheard, self._doomed = None, False
-            if self._unsent is not None:
+            self._unheard, self._doomed = None, self._closed
+            if self._closed:
+                self._kill_group()
+            elif self._unsent is not None:
                 if self._deliver(self._unsent):
                     self._begun, self._unsent = self._unsent, None
             elif not self._announced:
