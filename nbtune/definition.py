@@ -186,12 +186,19 @@ class Definition:
             )
 
 
-def goals_of(maximize: object, minimize: object) -> tuple[Goal, ...]:
+def goals_of(maximize: object, minimize: object, by: object = "last") -> tuple[Goal, ...]:
     """Return the goals that the names stand for: first what is maximised, in the order given."""
+    if by not in ("last", "best"):
+        raise SpecError(
+            f"by={by!r}: give 'last', to rank trials by the last value that they report, or "
+            "'best', by the best at any step",
+            "by",
+        )
+    reading: Literal["last", "best"] = by
     given: dict[Literal["maximize", "minimize"], object]
     given = {"maximize": maximize, "minimize": minimize}
     goals = [
-        Goal(metric=metric, direction=direction)
+        Goal(metric=metric, direction=direction, by=reading)
         for direction, value in given.items()
         for metric in _metrics(value, direction)
     ]

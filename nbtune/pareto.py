@@ -24,6 +24,7 @@ __all__ = [
     "hypervolume",
     "nsga_order",
     "ranked",
+    "scores_by",
     "scores_of",
     "scores_table",
 ]
@@ -42,20 +43,25 @@ class _Scored(Protocol):
     def number(self) -> int: ...
     @property
     def status(self) -> Status: ...
-    def value(self, metric: str) -> float | None: ...
+    def value_for(self, goal: Goal) -> float | None: ...
 
 
 _T = TypeVar("_T", bound=_Scored)
 
 
 def scores_of(goals: Iterable[Goal], value: Callable[[str], float | None]) -> Scores | None:
-    """Return the scores of a trial's last values; None when one of them is missing.
+    """Return the scores of one value a metric, as `scores_by`."""
+    return scores_by(goals, lambda goal: value(goal.metric))
+
+
+def scores_by(goals: Iterable[Goal], value: Callable[[Goal], float | None]) -> Scores | None:
+    """Return the scores of a trial, by one value a goal; None when one of them is missing.
 
     A trial of which one value is NaN or infinite gets ``-inf`` in all: it ranks last.
     """
     scores: list[float] = []
     for goal in goals:
-        score = goal.score(value(goal.metric))
+        score = goal.score(value(goal))
         if score is None:
             return None
         scores.append(score)
@@ -73,7 +79,7 @@ def scores_table(
         (trial, scores)
         for trial in trials
         if trial.status is not Status.FAILED
-        and (scores := scores_of(goals, trial.value)) is not None
+        and (scores := scores_by(goals, trial.value_for)) is not None
     ]
     table = np.array([scores for _, scores in found], dtype=np.float64)
     return [trial for trial, _ in found], table.reshape(len(found), len(goals))

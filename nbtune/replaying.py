@@ -54,6 +54,7 @@ def replay(
     *,
     maximize: str | None = None,
     minimize: str | None = None,
+    by: str = "last",
     scheduler: str | Scheduler = "hyperband",
     workers: int = 1,
     seconds: Any = None,
@@ -77,6 +78,8 @@ def replay(
         - A NumPy array, shape (n_trials, n_steps), with NaN after the end of a shorter curve.
     maximize, minimize : str
         The metric's name, exactly one of the two; for a mapping or an array any name.
+    by : {"last", "best"}, default "last"
+        Whether a curve is ranked by its last value or by the best at any step.
     scheduler : str or Scheduler, default "hyperband"
         What decides.
     workers : int >= 1, default 1
@@ -102,7 +105,7 @@ def replay(
     SweepError
         When the scheduler can make nothing of the curves, because they skip its rungs, say.
     """
-    goal, *others = goals_of(maximize, minimize)
+    goal, *others = goals_of(maximize, minimize, by)
     if others:
         raise SpecError(
             f"maximize={maximize!r}, minimize={minimize!r}: a table is replayed for one metric, "

@@ -84,8 +84,8 @@ def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
 
 
 def value_of(trial: Trial, goals: Sequence[Goal]) -> Any:
-    """Return the trial's last value; with several goals a dict of them by metric."""
-    values = {goal.metric: trial.value(goal.metric) for goal in goals}
+    """Return the value by which a trial is ranked; with several goals a dict of them by metric."""
+    values = {goal.metric: trial.value_for(goal) for goal in goals}
     known = {metric: math.nan if value is None else value for metric, value in values.items()}
     return known if len(goals) > 1 else known[goals[0].metric]
 
@@ -157,7 +157,7 @@ class Results(ABC):
 
     @property
     def best(self) -> Any:
-        """The trial with the best last value so far, a `Trial`; None before any.
+        """The best trial so far, by its last or its best value (``by=``); None before any.
 
         With several objectives the list of trials on the Pareto front, best in the first objective
         first: those than which no other is at least as good in all and better in one. Trials that
@@ -179,7 +179,7 @@ class Results(ABC):
 
     @property
     def best_value(self) -> Any:
-        """The best trial's last value of the metric, in its own unit.
+        """The best trial's value of the metric, by which it is ranked, in its own unit.
 
         With several objectives a list of dicts, metric to value, as in `best`.
         """

@@ -224,7 +224,7 @@ class Plateau(StopRule):
         """Take what is optimised."""
         super().setup(goals, trials=trials)
         self._front: list[Scores] = []  # of all that was reported; with one goal the best
-        self._last: dict[int, dict[str, float]] = {}  # the last values of trials that still run
+        self._last: dict[int, dict[str, float]] = {}  # what counts of trials that still run
         self._since: float | None = None  # when it improved last; None before the first value
         self._improvers: set[int] = set()  # trials that brought an improvement and still run
         self._idle = 0  # trials in a row that brought none
@@ -232,7 +232,9 @@ class Plateau(StopRule):
     def reported(self, number: int, metrics: Mapping[str, float], now: float) -> str:
         """Take in a report: an improvement starts the count anew."""
         last = self._last.setdefault(number, {})
-        last.update(metrics)
+        for goal in self.goals:
+            if (value := metrics.get(goal.metric)) is not None:
+                last[goal.metric] = goal.after(last.get(goal.metric), value)
         if self._improves(scores_of(self.goals, last.get)):
             self._since = now
             self._idle = 0

@@ -72,6 +72,10 @@ class Sweep(Results):
         The metric's name; one of the two. With several names in all there are several objectives:
         `best` is then the Pareto front, and searchers look along it. Schedulers compare the first,
         maximised ones before minimised ones.
+    by : {"last", "best"}, default "last"
+        Which of the values that a trial reports counts, for the ranking, the searcher, the
+        scheduler and the stop rules alike: its last, or the best at any step (of several metrics
+        each one's own best), as where the model of the best epoch is the one to keep.
     searcher : str or Searcher, default "bayes"
         Says which params come next.
     scheduler : str or Scheduler, default "fifo"
@@ -140,6 +144,7 @@ class Sweep(Results):
         *,
         maximize: str | Sequence[str] | None = None,
         minimize: str | Sequence[str] | None = None,
+        by: str = "last",
         searcher: str | Searcher = "bayes",
         scheduler: str | Scheduler = "fifo",
         step: str = "epoch",
@@ -165,7 +170,7 @@ class Sweep(Results):
     ) -> None:
         objective = as_objective(objective, space, title=cell_title)
         self._store = Store(store)
-        goals = goals_of(maximize, minimize)
+        goals = goals_of(maximize, minimize, by)
         self._definition = Definition(
             space=objective.space,
             goals=goals,
@@ -762,10 +767,10 @@ class Sweep(Results):
 def _found(snapshot: Snapshot) -> str:
     if len(snapshot.goals) > 1:
         return f", {len(snapshot.front)} on the Pareto front"
-    best, metric = snapshot.best, snapshot.goal.metric
-    return (
-        "" if best is None else f", best {metric} {best.value(metric):.4g} in trial {best.number}"
-    )
+    best, goal = snapshot.best, snapshot.goal
+    if best is None:
+        return ""
+    return f", best {goal.metric} {best.value_for(goal):.4g} in trial {best.number}"
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

@@ -36,10 +36,31 @@ _ENDED = frozenset({Status.COMPLETED, Status.STOPPED, Status.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """The metric that a sweep optimises, and in which direction."""
+    """The metric that a sweep optimises, in which direction, and which of its values counts.
+
+    ``by`` says by which value a trial is ranked: its ``"last"``, or the ``"best"`` that it has
+    reported at any step, as with early stopping, where the model of that step is the one kept.
+    """
 
     metric: str
     direction: Literal["maximize", "minimize"]
+    by: Literal["last", "best"] = "last"
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        # What was pickled before a goal had a reading has two fields.
+        for name, value in zip(("metric", "direction", "by"), [*state, "last"], strict=False):
+            object.__setattr__(self, name, value)
+
+    def after(self, before: float | None, value: float) -> float:
+        """Return what counts once a trial that stood at `before` has reported `value`."""
+        return value if before is None or self.counts(value, before) else before
+
+    def counts(self, value: float, before: float) -> bool:
+        """Return whether `value` counts in the place of `before`, which was reported earlier."""
+        if self.by == "last":
+            return True
+        now, then = self.score(value), self.score(before)
+        return now is not None and then is not None and now > then
 
     def score(self, value: float | None) -> float | None:
         """Return `value` so that higher is better; NaN and infinity rank last, None stays None."""
@@ -133,6 +154,23 @@ class Trial:
             if metric in metrics:
                 return metrics[metric]
         return None
+
+    def value_for(self, goal: Goal) -> float | None:
+        """Return the value by which `goal` ranks the trial; None when it was never reported."""
+        if goal.by == "last":
+            return self.value(goal.metric)
+        point = self.point_for(goal)
+        return None if point is None else point[1]
+
+    def point_for(self, goal: Goal) -> tuple[int, float] | None:
+        """Return the step and the value by which `goal` ranks the trial; None without any."""
+        found: tuple[int, float] | None = None
+        for report in self.reports:
+            if goal.metric in report.metrics:
+                value = report.metrics[goal.metric]
+                if found is None or goal.counts(value, found[1]):
+                    found = report.step, value
+        return found
 
     def curve(self, metric: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of `metric`, two lists of equal length."""

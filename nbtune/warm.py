@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nbtune.exceptions import NbtuneWarning, SpecError
-from nbtune.pareto import Scores, scores_of
+from nbtune.pareto import Scores, scores_by
 from nbtune.results import Results
 from nbtune.space import Space, recast
 from nbtune.trial import Goal, Params, Status
@@ -19,7 +19,7 @@ __all__ = ["Earlier", "Hint", "all_earlier", "earlier_of", "warn_of_strangers"]
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A result that is no trial: ``scores`` of the last values, higher is better."""
+    """A result that is no trial; of its ``scores`` higher is better."""
 
     params: Params
     scores: Scores
@@ -105,7 +105,7 @@ def warn_of_strangers(earlier: Sequence[Earlier], space: Space) -> None:
 def earlier_of(sweep: Results, goals: Sequence[Goal]) -> Earlier:
     """Return what a sweep has found so far in terms of these goals.
 
-    Trials that ended or are paused count, with the last values that they reported; those that
+    Trials that ended or are paused count, with the values that these goals rank by; those that
     failed, or lack a metric, say nothing.
 
     Raises
@@ -113,8 +113,8 @@ def earlier_of(sweep: Results, goals: Sequence[Goal]) -> Earlier:
     SpecError
         When the sweep has not optimised one of the goals, in the same direction.
     """
-    missing = [goal for goal in goals if goal not in sweep.goals]
-    if missing:
+    known = {(goal.metric, goal.direction) for goal in sweep.goals}
+    if any((goal.metric, goal.direction) not in known for goal in goals):
         raise SpecError(
             f"warm_start={sweep.name!r}: that sweep has {_spelt(sweep.goals)}, this one has "
             f"{_spelt(goals)}. Start from a sweep of the same metric and direction, or without",
@@ -124,7 +124,7 @@ def earlier_of(sweep: Results, goals: Sequence[Goal]) -> Earlier:
     over = [t for t in snapshot.trials if t.status.ended or t.status is Status.PAUSED]
     results = []
     for trial in sorted(over, key=lambda trial: trial.ended or 0.0):
-        scores = None if trial.status is Status.FAILED else scores_of(goals, trial.value)
+        scores = None if trial.status is Status.FAILED else scores_by(goals, trial.value_for)
         if scores is not None:
             results.append(Hint(trial.params, scores, trial.steps))
     return Earlier(name=sweep.name, space=snapshot.space, results=tuple(results))

@@ -1,12 +1,13 @@
 """What the searcher is told of trials: each in its turn, and once more when a sweep is resumed."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 
 from nbtune.engine.history import Retold, What
 from nbtune.engine.ledger import Ledger, Run
 from nbtune.engine.telling import Teller
 from nbtune.engine.turns import Turns
-from nbtune.pareto import Scores, scores_of
+from nbtune.pareto import Scores
 from nbtune.trial import Report, Status
 
 __all__ = ["Feed"]
@@ -44,7 +45,7 @@ class Feed:
     def report(self, run: Run, reports: Iterable[Report]) -> None:
         """Tell reports below a milestone, to a searcher that hears them."""
         for report in reports:
-            self._pass_by(run, report)
+            self._pass_by(run, bisect_right(run.reports, report.step, key=_step))
 
     def milestone(self, run: Run, until: int | None) -> None:
         """Tell the result of a trial that goes on from a milestone."""
@@ -84,7 +85,7 @@ class Feed:
         step = run.reports[count - 1].step if count else 0
         if what is What.REPORT:
             if self.hears_reports:
-                self._pass_by(run, run.reports[count - 1])
+                self._pass_by(run, count)
         elif what is What.END and count == len(run.reports):
             self.end(run)
         else:
@@ -98,11 +99,12 @@ class Feed:
             self._until[run.number] = until
             self._follow(run, None, step, until)
 
-    def _pass_by(self, run: Run, report: Report) -> None:
-        until = self._until.get(run.number)
-        scores = scores_of(self._ledger.goals, report.metrics.get)
-        if scores is not None and until is not None:
-            self._follow(run, scores, report.step, until)
+    def _pass_by(self, run: Run, count: int) -> None:
+        """Tell a run's report number `count`, from 1, unless it lacks a metric."""
+        until, report = self._until.get(run.number), run.reports[count - 1]
+        if until is None or any(goal.metric not in report.metrics for goal in self._ledger.goals):
+            return
+        self._follow(run, self._ledger.scores_after(run, count), report.step, until)
 
     def _follow(self, run: Run, scores: Scores | None, step: int, until: int) -> None:
         def act() -> None:
@@ -117,3 +119,7 @@ class Feed:
                 self._result_came()
 
         self._turns.tell(run.number, act, last=ended)
+
+
+def _step(report: Report) -> int:
+    return report.step

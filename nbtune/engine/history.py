@@ -107,8 +107,8 @@ class _Told:
         if isinstance(self.ended.get(number), Pause):
             self.start(number)
         self._counts[number] = count = self._counts.get(number, 0) + 1
-        if self._goal.metric in metrics:
-            self._values[number] = metrics[self._goal.metric]
+        if (value := metrics.get(self._goal.metric)) is not None:
+            self._values[number] = self._goal.after(self._values.get(number), value)
         until, score = self._milestones[number], self._goal.score(self._values.get(number))
         if until is None or step < until:
             self.story.append(Retold(What.REPORT, number, count, until))

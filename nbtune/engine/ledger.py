@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
-from nbtune.pareto import Scores, scores_of
+from nbtune.pareto import Scores, scores_by
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
 
 __all__ = ["Budget", "Ledger", "Run", "Spending"]
@@ -52,6 +52,7 @@ class Run:
     """A trial while the engine works on it: the mutable twin of `Trial`."""
 
     __slots__ = (
+        "_counting",
         "_dir",
         "_snapshot",
         "asked",
@@ -91,6 +92,7 @@ class Run:
         self.retried = 0  # how often it was started again after a crash
         self.pausing = False  # the scheduler has paused it: it may go on later
         self.deadline: float | None = None  # when to act next on a trial that overstays
+        self._counting: dict[Goal, list[float | None]] = {}  # what counted after each report
         self._dir: Path | None = None
         self._snapshot: Trial | None = None
 
@@ -121,6 +123,25 @@ class Run:
             if metric in metrics:
                 return metrics[metric]
         return None
+
+    def value_for(self, goal: Goal, count: int | None = None) -> float | None:
+        """Return the value by which `goal` ranks the run, after all reports or the first `count`.
+
+        Each report is looked at once, however often it is asked for.
+        """
+        count = len(self.reports) if count is None else count
+        if goal.by == "last":
+            return self.value(goal.metric, count)
+        counted = self._counting.setdefault(goal, [])
+        for report in self.reports[len(counted) : count]:
+            before, value = counted[-1] if counted else None, report.metrics.get(goal.metric)
+            counted.append(before if value is None else goal.after(before, value))
+        return counted[count - 1] if count else None
+
+    def take_back(self, count: int) -> None:
+        """Keep only the first `count` reports."""
+        del self.reports[count:]
+        self._counting.clear()
 
     def touch(self) -> None:
         """Forget the cached snapshot after a change."""
@@ -208,16 +229,16 @@ class Ledger:
         self._leaders.update(run.number, self.scores(run))
 
     def score(self, run: Run) -> float | None:
-        """Return the score of the first objective's last value; None without one."""
-        return self.goals[0].score(run.value(self.goals[0].metric))
+        """Return the first objective's score; None without a value of it."""
+        return self.goals[0].score(run.value_for(self.goals[0]))
 
     def scores(self, run: Run) -> Scores | None:
-        """Return the scores of the last values; None when one is missing or the run failed."""
-        return None if run.status is Status.FAILED else scores_of(self.goals, run.value)
+        """Return the scores of a run; None when a value is missing or the run failed."""
+        return None if run.status is Status.FAILED else scores_by(self.goals, run.value_for)
 
     def scores_after(self, run: Run, count: int) -> Scores | None:
         """Return the scores that a run had after its first `count` reports."""
-        return scores_of(self.goals, lambda metric: run.value(metric, count))
+        return scores_by(self.goals, lambda goal: run.value_for(goal, count))
 
     def missing(self, run: Run) -> str:
         """Return the first objective's name that the run has no value of, empty when it has all."""
@@ -225,7 +246,7 @@ class Ledger:
 
     @property
     def front(self) -> list[Run]:
-        """The run with the best last value so far, the earliest of equals; failed ones are out.
+        """The best run so far, the earliest of equals; failed ones are out.
 
         With several objectives those on the Pareto front, best in the first objective first.
         """

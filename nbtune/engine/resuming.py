@@ -100,7 +100,7 @@ def _forget_unfinished(runs: Sequence[Run], scheduler: Scheduler, goal: Goal, fo
     kept = {each.number: each.reports for each in story if each.what is What.END}
     for run in started:
         if not _is_over(run) and not has_checkpoint(folder / str(run.number)):
-            del run.reports[kept.get(run.number, 0) :]
+            run.take_back(kept.get(run.number, 0))
             if not run.reports:
                 run.started = None
 

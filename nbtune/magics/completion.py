@@ -176,7 +176,8 @@ def _values(option: str, request: _Request) -> list[str]:
             return schedulers.names()
         case "--stop-when":
             return _rules(request)
-    return []
+    # What one of a few words may follow, as --by.
+    return [str(word) for word in request.parser.options[option].choices or ()]
 
 
 def _rules(request: _Request) -> list[str]:

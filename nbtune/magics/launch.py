@@ -23,7 +23,7 @@ from nbtune.sweep import Sweep
 __all__ = ["launch"]
 
 _PLAIN = (
-    *("maximize", "minimize", "trials", "time_limit", "trial_time_limit"),
+    *("maximize", "minimize", "by", "trials", "time_limit", "trial_time_limit"),
     *("compute_time_limit", "max_total_steps", "retries"),
     *("step", "seed", "deterministic", "cpus", "gpus", "memory", "store", "replace"),
 )
@@ -73,9 +73,11 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
 
 
 def _resumed(stored: SweepRow, objective: Objective, options: Namespace) -> Sweep:
-    given = options.maximize or options.minimize
-    if given and goals_of(options.maximize, options.minimize) != stored.goals:
+    given, by = options.maximize or options.minimize, stored.goals[0].by
+    goals = goals_of(options.maximize, options.minimize, by) if given else stored.goals
+    if goals != stored.goals or options.by not in (None, by):
         started = " ".join(f"--{goal.direction} {goal.metric}" for goal in stored.goals)
+        started += f" --by {by}" * (by != "last")
         raise UsageError(
             f"sweep {stored.name!r} was started with {started}: resume it so, or pick another name"
         )

@@ -66,6 +66,12 @@ def _add_run_options(parser: Parser) -> Parser:
         "--maximize", metavar="METRIC", type=names, help="Look for the highest value."
     )
     goal.add_argument("--minimize", metavar="METRIC", type=names, help="Look for the lowest value.")
+    goal.add_argument(
+        "--by",
+        metavar="WHICH",
+        choices=("last", "best"),
+        help="Rank a trial by its last value (default), or by the best of all its steps.",
+    )
     budget = parser.add_argument_group("how much (at least one, unless the searcher is finite)")
     budget.add_argument("--trials", metavar="N", type=whole_number(1), help="Run this many trials.")
     budget.add_argument(

@@ -109,8 +109,8 @@ class CurveView:
             tips=_last_points(alive, self._book, (y_range, y_log)),
             selected=joined(chosen, curves, 2_000),
             best=joined(ends, curves, 2_000),
-            label=_last_points(ends, self._book),
-            label_text=number(curves[best].last) if best is not None else "",
+            label=self._label(ends, snapshot.goal),
+            label_text=number(curves[best].value_for(snapshot.goal)) if best is not None else "",
             x_title=snapshot.step_name,
             y_title=snapshot.goal.metric,
             x_range=(low - 0.012 * (high - low or 1), high + 0.012 * (high - low or 1)),
@@ -124,7 +124,7 @@ class CurveView:
         self, snapshot: Snapshot, drawn: Sequence[Trial], selected: int | None
     ) -> CurveScene:
         numbers = np.array([t.number for t in drawn], np.int32)
-        values = self._latest(drawn)
+        values = self._latest(drawn, snapshot.goal)
         values[np.isinf(values)] = np.nan
         up = snapshot.goal.direction == "maximize"
         so_far = (np.fmax if up else np.fmin).accumulate(values)
@@ -161,14 +161,25 @@ class CurveView:
         self._finished = joined(lines, curves, max(3, self._most_points // (len(lines) + 1)))
         self._points = joined([n for n in shown if len(curves[n].values) == 1], curves, 1)
 
-    def _latest(self, drawn: Sequence[Trial]) -> NDArray[np.float64]:
-        return np.array([self._book.curves[t.number].last for t in drawn], dtype=np.float64)
+    def _latest(self, drawn: Sequence[Trial], goal: Goal) -> NDArray[np.float64]:
+        curves = self._book.curves
+        return np.array([curves[t.number].value_for(goal) for t in drawn], dtype=np.float64)
+
+    def _label(self, numbers: Sequence[int], goal: Goal) -> Lines:
+        """Return where the curves of these trials have the value by which they are ranked."""
+        curves = [(n, self._book.curves[n]) for n in numbers if self._book.curves[n].values]
+        places = [(curve, curve.place_for(goal), n) for n, curve in curves]
+        return Lines(
+            np.array([curve.steps[place] for curve, place, _ in places], np.float32),
+            np.array([curve.values[place] for curve, place, _ in places], np.float32),
+            np.array([n for _, _, n in places], np.int32),
+        )
 
     def _telling(self, drawn: Sequence[Trial], goal: Goal) -> NDArray[np.float64]:
         """Return the values of trials that came at least half as far as any, the worst left out."""
         far = max(trial.steps for trial in drawn) / 2
         curves = [self._book.curves[t.number] for t in drawn if t.steps >= far]
-        scored = sorted(curves, key=lambda c: goal.score(c.last) or 0.0, reverse=True)
+        scored = sorted(curves, key=lambda c: goal.score(c.value_for(goal)) or 0.0, reverse=True)
         keep = min(MOST_TELLING, max(1, 3 * len(scored) // 4))
         return np.concatenate([np.array(curve.values) for curve in scored[:keep]])
 
@@ -200,8 +211,10 @@ def _most_telling(finished: Sequence[Trial], snapshot: Snapshot, book: CurveBook
     if len(numbers) <= MOST_CURVES:
         return numbers
     half = MOST_CURVES // 2
-    score = snapshot.goal.score
-    ranked = sorted(numbers[:-half], key=lambda n: score(book.curves[n].last) or 0.0, reverse=True)
+    goal, curves = snapshot.goal, book.curves
+    ranked = sorted(
+        numbers[:-half], key=lambda n: goal.score(curves[n].value_for(goal)) or 0.0, reverse=True
+    )
     return [*sorted(ranked[:half]), *numbers[-half:]]
 
 

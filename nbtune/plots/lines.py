@@ -1,5 +1,6 @@
 """Learning curves as arrays, kept up with a sweep's snapshots at the cost of what is new."""
 
+import math
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nbtune.trial import Report, Trial
+from nbtune.trial import Goal, Report, Trial
 
 __all__ = ["NOTHING", "Curve", "CurveBook", "Lines", "joined"]
 
@@ -45,17 +46,32 @@ class Curve:
     values: "array[float]" = field(default_factory=lambda: array("d"))
     source: Sequence[Report] = ()
     read: int = 0
+    lowest: float | None = None
+    highest: float | None = None
 
     @property
     def last(self) -> float | None:
         """The last value, None when the metric was not reported."""
         return self.values[-1] if self.values else None
 
+    def value_for(self, goal: Goal) -> float | None:
+        """Return the value by which `goal`, whose metric this is, ranks the trial."""
+        best = self.highest if goal.direction == "maximize" else self.lowest
+        return self.last if goal.by == "last" or best is None else best
+
+    def place_for(self, goal: Goal) -> int:
+        """Return which of the values that is, the first of equals."""
+        value = self.value_for(goal)
+        if goal.by == "last" or value is None or not math.isfinite(value):
+            return len(self.values) - 1
+        return self.values.index(value)
+
     def extend(self, trial: Trial, metric: str) -> None:
         """Take in the reports that are new; start over when the trial did."""
         reports = trial.reports_so_far
         if reports is not self.source or trial.count < self.read:
             self.steps, self.values, self.read = array("d"), array("d"), 0
+            self.lowest = self.highest = None
         self.source = reports
         for index in range(self.read, trial.count):
             report = reports[index]
@@ -63,6 +79,9 @@ class Curve:
             if value is not None:
                 self.steps.append(report.step)
                 self.values.append(value)
+                if math.isfinite(value):
+                    self.lowest = value if self.lowest is None else min(self.lowest, value)
+                    self.highest = value if self.highest is None else max(self.highest, value)
         self.read = trial.count
 
 

@@ -4,9 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbtune.trial import Status
+from nbtune.trial import Goal, Status
 
-__all__ = ["aligned", "counted", "duration", "number", "param", "plural", "shortened"]
+__all__ = [
+    "aligned",
+    "counted",
+    "duration",
+    "number",
+    "param",
+    "plural",
+    "ranked_by",
+    "shortened",
+]
 
 _STATUS_WORDS = {
     Status.COMPLETED: "completed",
@@ -84,6 +93,11 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """Return "1 trial", "2 trials", "1,000 trials"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def ranked_by(goal: Goal, step_name: str) -> str:
+    """Return the metric, and which of its values counts: "loss", "loss, best of epochs"."""
+    return goal.metric if goal.by == "last" else f"{goal.metric}, best of {step_name}s"
 
 
 def counted(counts: Mapping[Status, int]) -> list[tuple[Status, str]]:

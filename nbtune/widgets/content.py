@@ -10,7 +10,16 @@ import numpy as np
 from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots.lines import CurveBook
-from nbtune.plots.words import aligned, counted, duration, number, param, plural, shortened
+from nbtune.plots.words import (
+    aligned,
+    counted,
+    duration,
+    number,
+    param,
+    plural,
+    ranked_by,
+    shortened,
+)
 from nbtune.schedulers import Explanation
 from nbtune.trial import Failure, Goal, Status, Trial
 
@@ -139,12 +148,13 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
     if len(snapshot.goals) > 1:
         return _front(snapshot)
     if trial is None:
-        line = f"the {_sought(goal)} {goal.metric} will stand here"
+        line = f"the {_sought(goal)} {ranked_by(goal, snapshot.step_name)} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
-    flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot)
+    flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot, goal)
+    metric = ranked_by(goal, snapshot.step_name)
     return {
-        "value": number(trial.value(goal.metric)),
-        "line": " · ".join(filter(None, [goal.metric, f"trial {trial.number}", at])),
+        "value": number(trial.value_for(goal)),
+        "line": " · ".join(filter(None, [metric, f"trial {trial.number}", at])),
         "params": [[name, param(value)] for name, value in flat.items()],
         "title": "BEST" if snapshot.status.ended else "BEST SO FAR",
         "code": f"{snapshot.name}.best_params",
@@ -172,16 +182,23 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
 
 def _leader(goal: Goal, snapshot: Snapshot) -> list[str]:
     """Return which trial of the front is best in one objective, the earliest of equals."""
-    trial = max(snapshot.front, key=lambda t: (goal.score(t.value(goal.metric)) or 0.0, -t.number))
-    value = number(trial.value(goal.metric))
-    return [f"{_sought(goal)} {goal.metric}", f"{value} · trial {trial.number}"]
+    trial = max(snapshot.front, key=lambda t: (goal.score(t.value_for(goal)) or 0.0, -t.number))
+    value = number(trial.value_for(goal))
+    return [
+        f"{_sought(goal)} {ranked_by(goal, snapshot.step_name)}",
+        f"{value} · trial {trial.number}",
+    ]
 
 
-def _at_step(trial: Trial, snapshot: Snapshot) -> str:
-    """Return "epoch 27"; nothing for a trial whose only report is its result."""
+def _at_step(trial: Trial, snapshot: Snapshot, goal: Goal | None = None) -> str:
+    """Return "epoch 27", the last or that of the value which counts for `goal`.
+
+    Nothing for a trial whose only report is its result.
+    """
     if not trial.count or (trial.count == 1 and trial.status is Status.COMPLETED):
         return ""
-    return f"{snapshot.step_name} {trial.steps:,}"
+    point = trial.point_for(goal) if goal is not None and goal.by == "best" else None
+    return f"{snapshot.step_name} {trial.steps if point is None else point[0]:,}"
 
 
 def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
@@ -192,10 +209,10 @@ def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
     """
     if len(snapshot.goals) > 1:
         return _ranked_by_front(snapshot)
-    score = snapshot.goal.score
+    goal = snapshot.goal
 
     def rank(trial: Trial) -> tuple[bool, float, int]:
-        value = score(book.curves[trial.number].last)
+        value = goal.score(book.curves[trial.number].value_for(goal))
         if value is None:
             return True, 0.0, -trial.number
         return False, -value, trial.number
@@ -239,8 +256,8 @@ def table(
     shown += [t for t in listed[MOST_ROWS:] if t.status is Status.RUNNING][:MOST_ROWS]
     shown += [t for t in listed[MOST_ROWS:] if t.status is Status.FAILED][:10]
     names = table_columns(snapshot)
-    metrics = [goal.metric for goal in snapshot.goals]
-    columns = [aligned([trial.value(metric) for trial in shown]) for metric in metrics]
+    goals = snapshot.goals
+    columns = [aligned([trial.value_for(goal) for trial in shown]) for goal in goals]
     rows = []
     for trial, *values in zip(shown, *columns, strict=True):
         flat = snapshot.space.flatten(trial.params)
@@ -249,7 +266,7 @@ def table(
         why = stood or note(trial, snapshot)
         rows.append([trial.number, values, cells, str(trial.status), why])
     return {
-        "metrics": metrics,
+        "metrics": [ranked_by(goal, snapshot.step_name) for goal in goals],
         "names": names,
         "numeric": [_is_numeric(snapshot, name) for name in names],
         "best": [trial.number for trial in snapshot.front],
@@ -354,7 +371,10 @@ def _facts(snapshot: Snapshot, trial: Trial, clock: Callable[[], float]) -> list
         ran = f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
     started = time.strftime("%H:%M:%S", time.localtime(trial.started)) if trial.started else ""
     return [
-        *((goal.metric, number(trial.value(goal.metric))) for goal in snapshot.goals),
+        *(
+            (ranked_by(goal, snapshot.step_name), number(trial.value_for(goal)))
+            for goal in snapshot.goals
+        ),
         (snapshot.step_name, f"{trial.steps:,}" if trial.count else ""),
         ("started", started),
         ("running for" if trial.status is Status.RUNNING else "took", ran),
