@@ -110,7 +110,9 @@ def __dir__() -> list[str]:
 def load_ipython_extension(ipython: Any) -> None:
     """Register the magics: what ``%load_ext nbtune`` calls."""
     from nbtune.magics import register  # noqa: PLC0415 - IPython is needed only here
+    from nbtune.store import starting_folder  # noqa: PLC0415 - as above
 
+    starting_folder()  # the store stays here, wherever os.chdir goes
     register(ipython)
 
 

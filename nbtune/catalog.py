@@ -16,10 +16,15 @@ __all__ = ["delete", "load", "sweeps"]
 def load(name: str, store: Path | str | None = None) -> Sweep:
     """Return a stored sweep: its results, and ``resume()``.
 
+    A stored sweep holds pickled code, which this runs: take stores only from where you would run
+    code.
+
     Raises
     ------
     SweepError
         When the store has none of that name; it names the nearest.
+    StoreError
+        When the store cannot be read, another user has written it, or every user may.
     """
     home = Store(store)
     return running_here(home, name) or Sweep.stored(home, home.sweep(name))

@@ -5,7 +5,9 @@ import re
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.store import Store
 
-__all__ = ["free_name"]
+__all__ = ["MOST_OF_A_NAME", "free_name"]
+
+MOST_OF_A_NAME = 128  # bytes: a sweep's folder has its name, and eCryptfs takes 143
 
 
 def free_name(store: Store, name: str | None, *, default: str, replace: bool) -> str:
@@ -24,16 +26,22 @@ def free_name(store: Store, name: str | None, *, default: str, replace: bool) ->
     Raises
     ------
     SpecError
-        When `name` has other characters than letters, digits, ``_`` and ``-``.
+        When `name` has other characters than letters, digits, ``_`` and ``-``, or too many.
     SweepError
         When it is taken.
     """
     if name is None:
-        base = name = re.sub(r"\W+", "_", default).strip("_") or "sweep"
+        base = name = _shortened(re.sub(r"\W+", "_", default).strip("_")) or "sweep"
         taken, number = set(store.names()), 2
-        while name in taken:
+        while name in taken or store.folder(name).exists():
             name, number = f"{base}-{number}", number + 1
         return name
+    if isinstance(name, str) and len(name) > MOST_OF_A_NAME:
+        raise SpecError(
+            f"name={name[:40] + '...'!r} has {len(name):,} characters: "
+            f"give {MOST_OF_A_NAME} at most",
+            "name",
+        )
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
         raise SpecError(
             f"name={name!r}: use letters, digits, '_' and '-', as in 'digits-2'", "name"
@@ -46,3 +54,8 @@ def free_name(store: Store, name: str | None, *, default: str, replace: bool) ->
             f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another name."
         )
     return name
+
+
+def _shortened(text: str) -> str:
+    room = MOST_OF_A_NAME - 8  # for a number
+    return text.encode()[:room].decode(errors="ignore")

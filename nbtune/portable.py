@@ -4,6 +4,7 @@ The values are dicts, lists, text, numbers, None and bytes: ``pickle`` and ``job
 JSON does with the bytes as text.
 """
 
+import sqlite3
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nbtune.exceptions import SpecError
+from nbtune.exceptions import SpecError, StoreError
 from nbtune.objective import Payload
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Goal, Report, Status, Trial
@@ -19,6 +20,11 @@ from nbtune.trial import Failure, Goal, Report, Status, Trial
 __all__ = ["check_state", "restore", "state_of"]
 
 FORMAT = 1
+_KINDS = {
+    **dict.fromkeys(("name", "step_name", "plan", "source"), str),
+    **dict.fromkeys(("definition", "objective"), bytes),
+    "seed": int,
+}
 
 
 def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
@@ -91,24 +97,57 @@ def check_state(state: object) -> None:
             "return. Give it what state_dict() returned, unchanged",
             "state",
         )
+    try:
+        _goals(state), _batch(state), _files(state)
+        for key, kind in _KINDS.items():
+            if not isinstance(state[key], kind):
+                raise TypeError(f"{key} is {state[key]!r}")
+    except Exception as error:
+        raise SpecError(
+            f"from_state_dict: the state cannot be read ({type(error).__name__}: {error}). Give it "
+            "what state_dict() returned, unchanged",
+            "state",
+        ) from error
 
 
 def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
-    """Put a sweep that `state_of` returned into a store that has none of that name."""
+    """Put a sweep that `state_of` returned into a store that has none of that name.
+
+    When that fails nothing of it is left there.
+    """
+    goals, batch, files = _goals(state), _batch(state), _files(state)
     row = store.create(
         name,
-        goals=[Goal(**goal) for goal in state["goals"]],
+        goals=goals,
         step_name=state["step_name"],
         plan=state["plan"],
         source=state["source"],
         seed=state["seed"],
         definition=state["definition"],
     )
-    folder = store.folder(name)
-    _write(store.payload(name), state["objective"])
-    for place, content in state["checkpoints"].items():
-        _write(folder / place, content)
-    batch = Batch(
+    try:
+        _write(store.payload(name), state["objective"])
+        for place, content in files.items():
+            _write(store.folder(name) / place, content)
+        with closing(store.connect()) as connection:
+            store.write(connection, row.id, batch)
+    except BaseException as error:
+        store.delete(name)
+        if isinstance(error, OSError | sqlite3.Error | OverflowError):
+            raise StoreError(f"the store at {store.path} cannot be written: {error}") from error
+        raise
+    return store.sweep(name)
+
+
+def _goals(state: Mapping[str, Any]) -> list[Goal]:
+    return [Goal(**goal) for goal in state["goals"]]
+
+
+def _batch(state: Mapping[str, Any]) -> Batch:
+    numbers = [each["number"] for each in state["trials"]]
+    if numbers != list(range(len(numbers))):
+        raise ValueError("its trials are not numbered 0, 1, 2, ...")
+    return Batch(
         edits=[EditRow(**edit) for edit in state.get("edits", [])],
         trials=[_trial_row(each) for each in state["trials"]],
         reports=[
@@ -121,9 +160,21 @@ def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
         elapsed=state["elapsed"],
         failure=_failure(state["failure"]),
     )
-    with closing(store.connect()) as connection:
-        store.write(connection, row.id, batch)
-    return store.sweep(name)
+
+
+def _files(state: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the checkpoints by their place: ``<trial>/checkpoints/...``, nowhere else."""
+    numbers = {str(number) for number in range(len(state["trials"]))}
+    for place in state["checkpoints"]:
+        parts = place.split("/")
+        inside = len(parts) > 2 and parts[0] in numbers and parts[1] == "checkpoints"
+        if not inside or {"", ".", ".."}.intersection(parts) or "\0" in place:
+            raise ValueError(
+                f"{place!r} is no checkpoint's place, such as '0/checkpoints/4.pickle'"
+            )
+        if not isinstance(state["checkpoints"][place], bytes):
+            raise TypeError(f"{place!r} holds no bytes")
+    return dict(state["checkpoints"])
 
 
 def _failure(plain: dict[str, str] | None) -> Failure | None:

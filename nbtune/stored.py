@@ -29,8 +29,9 @@ def stored_definition(store: Store, row: SweepRow) -> Definition:
     Raises
     ------
     StoreError
-        When it needs code that is not there.
+        When it needs code that is not there, or another user could have written it.
     """
+    store.check_trusted(row.name)
     try:
         definition: Definition = pickle.loads(row.definition)
         edits = store.edits(row.id)

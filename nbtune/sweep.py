@@ -118,7 +118,8 @@ class Sweep(Results):
         schedulers "fifo", "patience" and "sync_hyperband" (there a resume is no such promise); any
         other decides by who is first.
     store : path, optional
-        The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune``.
+        The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune`` in the folder that was the
+        working one when nbtune was loaded or first used.
     replace : bool, default False
         Delete a stored sweep of this name first.
     warm_start : Sweep, str, or sequence of these, optional
@@ -641,7 +642,12 @@ class Sweep(Results):
         chosen = free_name(home, name or state["name"], default="", replace=replace)
         if replace and home.find(chosen) is not None:
             home.delete(chosen)
-        return cls.stored(home, restore(state, home, chosen))
+        row = restore(state, home, chosen)
+        try:
+            return cls.stored(home, row)
+        except BaseException:
+            home.delete(chosen)
+            raise
 
     # --- what follows
 

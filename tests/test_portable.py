@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 import nbtune
-from nbtune import Real, SpecError, Sweep, SweepError, load_checkpoint, report, save_checkpoint
+from nbtune import (
+    Real,
+    SpecError,
+    StoreError,
+    Sweep,
+    SweepError,
+    load_checkpoint,
+    report,
+    save_checkpoint,
+)
 from nbtune.schedulers import Hyperband
 from nbtune.searchers import Bayes
 from nbtune.trial import Status
@@ -136,6 +145,48 @@ def test_a_name_that_is_taken_is_left_alone_unless_it_shall_be_replaced(tmp_path
 def test_what_is_no_state_is_refused(state, tmp_path):
     with pytest.raises(SpecError, match="state_dict"):
         Sweep.from_state_dict(state, store=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../../x", "/tmp/x", "0/checkpoints/../../../x", "9/checkpoints/x", "0/log.txt", "0/x/y", 3],
+)
+def test_a_checkpoint_outside_its_trials_folder_is_refused(tmp_path, place):
+    state = run(tmp_path / "here").state_dict() | {"checkpoints": {place: b"x"}}
+
+    with pytest.raises(SpecError, match="the state cannot be read"):
+        Sweep.from_state_dict(state, store=tmp_path / "there" / "store")
+
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trials", [{"number": 0}]),
+        ("goals", "loss"),
+        ("checkpoints", None),
+        ("failure", 3),
+        ("seed", 2**70),
+        ("definition", b"no pickle"),
+        ("objective", "text"),
+    ],
+)
+def test_a_state_that_cannot_be_restored_leaves_no_sweep(tmp_path, key, value):
+    state = run(tmp_path / "here").state_dict() | {key: value}
+
+    with pytest.raises((SpecError, StoreError)):
+        Sweep.from_state_dict(state, store=tmp_path / "there")
+
+    assert list(nbtune.sweeps(tmp_path / "there").index) == []
+
+
+def test_a_state_with_a_hole_in_its_trials_is_refused(tmp_path):
+    state = run(tmp_path / "here").state_dict()
+    del state["trials"][1]
+
+    with pytest.raises(SpecError, match="not numbered 0, 1, 2"):
+        Sweep.from_state_dict(state, store=tmp_path / "there")
 
 
 def test_a_sweep_that_has_not_been_started_has_nothing_to_save(tmp_path):

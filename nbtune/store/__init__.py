@@ -6,9 +6,10 @@ folder, which the system drops when the process dies, however it dies.
 """
 
 from nbtune.store.lock import Lock, is_locked
+from nbtune.store.place import default_path, starting_folder
 from nbtune.store.rows import Batch, EditRow, SweepRow, TrialRow
 from nbtune.store.schema import MIGRATIONS
-from nbtune.store.store import Store, default_path
+from nbtune.store.store import Store
 
 __all__ = [
     "MIGRATIONS",
@@ -20,4 +21,5 @@ __all__ = [
     "TrialRow",
     "default_path",
     "is_locked",
+    "starting_folder",
 ]

@@ -52,9 +52,9 @@ def is_locked(path: Path) -> bool:
     """Return whether another process holds the lock file at `path`."""
     if path in _held or not path.exists():
         return False
-    with path.open("a+") as file:
+    with path.open() as file:  # to read is enough to ask, also where nothing can be written
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True
     return False

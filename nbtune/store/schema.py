@@ -81,7 +81,7 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
     Raises
     ------
     StoreError
-        When a newer nbtune wrote it.
+        When a newer nbtune wrote it, or the file is another program's.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
@@ -91,6 +91,11 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
         )
     if version == len(MIGRATIONS):
         return
+    if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreError(
+            f"the SQLite file in {folder} is not nbtune's. Set NBTUNE_STORE or store= to another "
+            "folder."
+        )
     with transaction(connection):
         # Someone else may have migrated while this waited for the write lock.
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -1,7 +1,6 @@
 """The store itself: a file and a folder, what is read from them and what is written."""
 
 import math
-import os
 import shutil
 import sqlite3
 import time
@@ -13,6 +12,8 @@ from typing import Any
 from nbtune.exceptions import StoreError, SweepError, nearest
 from nbtune.objective.payload import Payload
 from nbtune.store.lock import Lock, is_locked
+from nbtune.store.place import check_trusted, claim_folder, is_own, make_folder, store_path
+from nbtune.store.read_only import is_writable, reading
 from nbtune.store.rows import (
     SWEEP_COLUMNS,
     TRIAL_COLUMNS,
@@ -30,16 +31,11 @@ from nbtune.store.rows import (
 from nbtune.store.schema import migrate, transaction
 from nbtune.trial import Goal, Report, Trial
 
-__all__ = ["Store", "default_path"]
+__all__ = ["Store"]
 
 _SWEEPS = f"SELECT {', '.join(SWEEP_COLUMNS)} FROM sweeps"
 _TRIALS = f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials"
 _ADD_EDIT = "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)"
-
-
-def default_path() -> Path:
-    """Return the store's folder: ``NBTUNE_STORE``, else ``.nbtune`` in the working folder."""
-    return Path(os.environ.get("NBTUNE_STORE") or ".nbtune").absolute()
 
 
 class Store:
@@ -57,7 +53,7 @@ class Store:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Path(path).expanduser().absolute() if path is not None else default_path()
+        self.path = store_path(path)
         self.file = self.path / "nbtune.sqlite"
 
     def folder(self, name: str) -> Path:
@@ -75,11 +71,10 @@ class Store:
 
     def connect(self) -> sqlite3.Connection:
         """Open the file, made or migrated where needed; the connection is for one thread."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._explained():
+            make_folder(self.path)
             if not self.file.exists():
                 self.file.touch(mode=0o600)
-                (self.path / ".gitignore").write_text("*\n")
             connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -89,17 +84,45 @@ class Store:
             except BaseException:
                 connection.close()
                 raise
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"the store at {self.path} cannot be used: {error}. "
-                "Set NBTUNE_STORE or store= to a folder you can write to."
-            ) from error
         return connection
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with closing(self.connect()) as connection:
+    def _explained(self) -> Iterator[None]:
+        """Turn what the system or SQLite says into a StoreError that says what to do."""
+        try:
+            yield
+        except (OSError, OverflowError, sqlite3.Error) as error:
+            busy = "locked" in str(error)
+            advice = (
+                "Another process has been writing it for 30 s: try again, or see what runs there."
+                if busy
+                else "Set NBTUNE_STORE or store= to a folder you can write to."
+            )
+            raise StoreError(
+                f"the store at {self.path} cannot be used: {error}. {advice}"
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection within a transaction: all that is done there, or nothing of it."""
+        with closing(self.connect()) as connection, self._explained(), transaction(connection):
             yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        if not self.file.exists():
+            raise StoreError(f"the store at {self.path} is gone: {self.file.name} is not there.")
+        with self._explained():
+            if is_writable(self.file):
+                with closing(self.connect()) as connection:
+                    yield connection
+            else:
+                with reading(self.file) as connection:
+                    yield connection
+
+    def check_trusted(self, name: str) -> None:
+        """Raise a StoreError where loading sweep `name` could run another user's code."""
+        check_trusted(self.file, self.payload(name))
 
     # --- what stands there
 
@@ -122,6 +145,8 @@ class Store:
         SweepError
             When there is none of that name; it names the nearest.
         """
+        if not isinstance(name, str):
+            raise SweepError(f"name={name!r}: give a sweep's name, as nbtune.sweeps() lists them")
         found = self.find(name)
         if found is None:
             names = self.names()
@@ -210,21 +235,26 @@ class Store:
             When the name is taken.
         """
         values = (name, goals_text(goals), step_name, plan, source, seed, definition, time.time())
-        with closing(self.connect()) as connection:
-            try:
+        folder, made = self.folder(name), False
+        try:
+            with self._writing() as connection:
                 connection.execute(
                     "INSERT INTO sweeps (name, status, goals, step_name, plan, source, seed, "
                     "definition, created) VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
-            except sqlite3.IntegrityError:
+                made = claim_folder(folder)
+        except BaseException as error:
+            if made:
+                folder.rmdir()
+            if isinstance(error.__cause__, sqlite3.IntegrityError):
                 raise SweepError(f"a sweep {name!r} exists already in {self.path}") from None
-        self.folder(name).mkdir(exist_ok=True, mode=0o700)
+            raise
         return self.sweep(name)
 
     def redefine(self, sweep: int, *, plan: str, source: str, definition: bytes) -> None:
         """Replace what rebuilds a sweep: its plan, source and definition."""
-        with closing(self.connect()) as connection:
+        with self._writing() as connection:
             connection.execute(
                 "UPDATE sweeps SET plan = ?, source = ?, definition = ? WHERE id = ?",
                 (plan, source, definition, sweep),
@@ -232,7 +262,7 @@ class Store:
 
     def add_edit(self, sweep: int, edit: EditRow) -> None:
         """Enter a change of the space of a sweep that does not run."""
-        with closing(self.connect()) as connection:
+        with self._writing() as connection:
             connection.execute(_ADD_EDIT, edit_values(sweep, edit))
 
     def delete(self, name: str, *, data: bool = True) -> None:
@@ -251,16 +281,23 @@ class Store:
         """
         row = self.sweep(name)
         folder = self.folder(name)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        lock = Lock(folder / "lock")
-        try:
-            with closing(self.connect()) as connection:
-                connection.execute("DELETE FROM sweeps WHERE id = ?", (row.id,))
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            lock.close()
+        if folder.is_dir() and is_own(folder):
+            lock = Lock(folder / "lock")
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._forget(row.id)
+            finally:
+                lock.close()
+        else:  # removed by hand; what has its name now, if anything, is somebody else's
+            with suppress(OSError):
+                folder.rmdir()
+            self._forget(row.id)
         if data:
             self.clear_data()
+
+    def _forget(self, sweep: int) -> None:
+        with self._writing() as connection:
+            connection.execute("DELETE FROM sweeps WHERE id = ?", (sweep,))
 
     def clear_data(self) -> None:
         """Remove the buffers that no sweep's payload names."""
