@@ -1,12 +1,17 @@
 """What a trial keeps to go on from: saved atomically in its folder, the newest few of them."""
 
-import contextlib
 import os
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nbtune.checkpoint_files import (
+    Checkpoint,
+    checkpoints_home,
+    discard,
+    readable,
+    saved_checkpoints,
+)
 from nbtune.context import active_reporter
 
 __all__ = ["discard_checkpoints", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -32,13 +37,13 @@ def save_checkpoint(state: Any) -> None:
     reporter = active_reporter()
     if reporter is None or not reporter.keeps:
         return
-    home = _home(reporter.trial.dir)
+    home = checkpoints_home(reporter.trial.dir)
     home.mkdir(parents=True, exist_ok=True)
-    saved = _saved(home)
-    number = int(saved[-1].stem.partition("-")[0]) + 1 if saved else 1
+    saved = saved_checkpoints(reporter.trial.dir)
+    number = int(saved[-1].path.stem.partition("-")[0]) + 1 if saved else 1
     name = f"{number:06d}-{reporter.last_step}"
     draft = home / f"{name}.draft"
-    _discard(draft)
+    discard(draft)
     if isinstance(state, Path):
         shutil.copytree(state, draft)
         draft.rename(home / name)
@@ -46,7 +51,7 @@ def save_checkpoint(state: Any) -> None:
         _write(state, draft)
         draft.rename(home / f"{name}.pickle")
     for old in saved[: len(saved) - KEPT + 1]:
-        _discard(old)
+        discard(old.path)
 
 
 def load_checkpoint(default: T | None = None) -> Any | T:
@@ -59,50 +64,33 @@ def load_checkpoint(default: T | None = None) -> Any | T:
     reporter = active_reporter()
     if reporter is None or not reporter.keeps:
         return default
-    for path in reversed(_followed(_saved(_home(reporter.trial.dir)), reporter.known_until)):
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-            state = path if path.is_dir() else pickle.loads(path.read_bytes())
-            # Steps that are counted by `report` itself go on from here.
-            reporter.last_step = _step(path)
-            return state
+    saved = _followed(saved_checkpoints(reporter.trial.dir), reporter.known_until)
+    for checkpoint, state in readable(reversed(saved)):
+        # Steps that are counted by `report` itself go on from here.
+        reporter.last_step = checkpoint.after_step
+        return state
     return default
 
 
-def _followed(saved: list[Path], known_until: int) -> list[Path]:
+def _followed(saved: list[Checkpoint], known_until: int) -> list[Checkpoint]:
     """Drop the checkpoints whose reports, before them and the one to follow, are not all known."""
-    saved = [path for path in saved if _step(path) <= known_until]
-    if not saved or _step(saved[-1]) < known_until:
+    saved = [checkpoint for checkpoint in saved if checkpoint.after_step <= known_until]
+    if not saved or saved[-1].after_step < known_until:
         return saved
     # Two in a row after the same report: this trial does not save before each report.
-    if len(saved) > 1 and _step(saved[-2]) == _step(saved[-1]):
+    if len(saved) > 1 and saved[-2].after_step == saved[-1].after_step:
         return saved
     return saved[:-1]
 
 
-def _step(path: Path) -> int:
-    """Return the last step that had been reported when this was saved."""
-    return int(path.stem.partition("-")[2])
-
-
 def has_checkpoint(folder: Path) -> bool:
     """Return whether the trial with this folder has something to go on from."""
-    return bool(_saved(_home(folder)))
+    return bool(saved_checkpoints(folder))
 
 
 def discard_checkpoints(folder: Path) -> None:
     """Forget what the trial with this folder has saved."""
-    _discard(_home(folder))
-
-
-def _home(folder: Path) -> Path:
-    return folder / "checkpoints"
-
-
-def _saved(home: Path) -> list[Path]:
-    """Return the complete checkpoints, oldest first."""
-    if not home.exists():
-        return []
-    return sorted(path for path in home.iterdir() if path.suffix in ("", ".pickle"))
+    discard(checkpoints_home(folder))
 
 
 def _write(state: Any, path: Path) -> None:
@@ -112,10 +100,3 @@ def _write(state: Any, path: Path) -> None:
         cloudpickle.dump(state, file)  # the stdlib's cannot pickle a notebook's classes
         file.flush()
         os.fsync(file.fileno())
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -7,9 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from nbtune.checkpoint_files import Checkpoint, readable, saved_checkpoints
+from nbtune.exceptions import SweepError
+
 __all__ = ["Failure", "Goal", "Params", "Report", "Status", "Trial", "noted", "shortened_why"]
 
 MOST_OF_A_WHY = 200  # characters
+MOST_METRICS_SHOWN = 5
 
 Params: TypeAlias = dict[str, Any]
 """One point of a space: names to plain Python values, never NumPy scalars."""
@@ -89,7 +93,7 @@ class Failure:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Trial:
     """One evaluation of params, as it stood when the snapshot was taken.
 
@@ -146,6 +150,43 @@ class Trial:
             size = file.seek(0, 2)
             file.seek(max(0, size - 65536))
             return file.read().decode(errors="replace")
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """What the trial has kept by ``save_checkpoint``, the newest two, oldest first."""
+        return saved_checkpoints(self.dir) if self.dir else []
+
+    def checkpoint(self) -> Any:
+        """Return what the trial saved last: the model of a trial that has ended, for instance.
+
+        A folder comes back as its `Path`, to be read and not changed. One that is damaged is passed
+        over for the one before. It is unpickled, which needs the classes that it is made of.
+
+        Raises
+        ------
+        SweepError
+            When the trial has saved nothing, or nothing that can be read.
+        """
+        saved = self.checkpoints
+        for _, state in readable(reversed(saved)):
+            return state
+        if saved:
+            raise SweepError(
+                f"trial {self.number}: none of its checkpoints can be read: "
+                f"{', '.join(str(each.path) for each in saved)}"
+            )
+        raise SweepError(
+            f"trial {self.number} has no checkpoint. Call save_checkpoint(state) in the objective, "
+            "before the report of the same step"
+        )
+
+    def __repr__(self) -> str:
+        """Return where it stands, its last metrics (the first few), and its params, in one line."""
+        steps = f", {self.steps} step{'s' * (self.steps != 1)}" if self.count else ""
+        last = list(self.metrics.items())
+        metrics = "".join(f", {name} {value:.4g}" for name, value in last[:MOST_METRICS_SHOWN])
+        metrics += ", ..." * (len(last) > MOST_METRICS_SHOWN)
+        return f"<Trial {self.number}: {self.status}{steps}{metrics}, params={self.params!r}>"
 
     def value(self, metric: str) -> float | None:
         """Return the last value of `metric`; None when it was never reported."""

@@ -4,8 +4,11 @@ import pickle
 
 import pytest
 
+from nbtune import Real, Sweep, SweepError
 from nbtune.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from nbtune.context import CurrentTrial, Reporter, report, reporting
+from nbtune.trial import Trial
+from nbtune.workers import Local
 
 
 @pytest.fixture
@@ -151,3 +154,73 @@ def test_steps_that_report_counts_itself_go_on_from_the_checkpoint(run, sent):
         report(loss=0.7)
 
     assert [step for step, _ in sent] == [1, 2, 3, 4]
+
+
+# --- of a trial that has run
+
+
+def trial_in(tmp_path):
+    return Trial(number=3, params={}, dir=tmp_path / "3")
+
+
+def test_a_trial_gives_back_what_it_saved_last(run, tmp_path):
+    with run():
+        save_checkpoint({"weights": 1})
+        save_checkpoint({"weights": 2})
+
+    assert trial_in(tmp_path).checkpoint() == {"weights": 2}
+
+
+def test_a_trial_lists_its_checkpoints_with_the_steps_before_them(run, tmp_path):
+    with run():
+        for epoch in range(1, 4):
+            save_checkpoint(epoch)
+            report(epoch=epoch, loss=1.0)
+
+    listed = trial_in(tmp_path).checkpoints
+
+    assert [(each.after_step, each.load()) for each in listed] == [(1, 2), (2, 3)]
+
+
+def test_a_trial_gives_back_a_folder_as_its_path(run, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("w")
+    with run():
+        save_checkpoint(tmp_path / "model")
+
+    assert (trial_in(tmp_path).checkpoint() / "weights").read_text() == "w"
+
+
+def test_a_trial_passes_over_a_damaged_checkpoint(run, tmp_path):
+    with run():
+        save_checkpoint(1)
+        save_checkpoint(2)
+    trial = trial_in(tmp_path)
+    trial.checkpoints[-1].path.write_bytes(b"")
+
+    assert trial.checkpoint() == 1
+
+
+def test_a_trial_without_a_readable_checkpoint_names_its_files(run, tmp_path):
+    with run():
+        save_checkpoint(1)
+    trial = trial_in(tmp_path)
+    trial.checkpoints[-1].path.write_bytes(b"")
+
+    with pytest.raises(SweepError, match=r"none of its checkpoints can be read: .*000001-0"):
+        trial.checkpoint()
+
+
+def test_a_trial_without_a_checkpoint_says_how_to_save_one(tmp_path):
+    with pytest.raises(SweepError, match=r"trial 3 has no checkpoint. Call save_checkpoint"):
+        trial_in(tmp_path).checkpoint()
+
+
+def test_the_best_trial_of_a_sweep_gives_back_its_model(tmp_path):
+    def train(x: Real(0, 1) = 0.5):
+        save_checkpoint({"x": x})
+        report(epoch=1, loss=x)
+
+    done = Sweep(train, minimize="loss", trials=2, workers=Local(1), store=tmp_path).run()
+
+    assert done.best.checkpoint() == done.best.params

@@ -57,6 +57,21 @@ def test_a_sweep_runs_its_trials_and_knows_the_best():  # FEATURES A3 A10
     assert done.best_params == done.trial(losses.index(min(losses))).params
 
 
+def test_a_trial_shows_its_metrics_and_params():
+    done = sweep(curve, maximize="accuracy", trials=1).run()
+
+    assert repr(done.best) == (
+        "<Trial 0: completed, 9 steps, accuracy 0.9444, params={'x': 0.5, 'epochs': 9}>"
+    )
+
+
+def test_a_trial_of_many_metrics_shows_the_first_few():
+    def many(x: Real(0, 1) = 0.5):
+        report(step=1, **{f"m{index}": index for index in range(9)})
+
+    assert "m4 4, ..., params=" in repr(sweep(many, minimize="m0", trials=1).run().best)
+
+
 def test_the_defaults_are_tried_first():
     assert sweep().run().trial(0).params == {"x": 0.5, "kind": "a"}
 
