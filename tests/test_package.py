@@ -89,7 +89,7 @@ def test_the_code_about_going_on_runs(tmp_path, monkeypatch):
 def test_what_the_readme_asks_to_make_can_be_made():
     targets = re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
 
-    assert set(targets) == {"demo", "lab", "test", "check"}
+    assert set(targets) == {"demo", "lab", "test", "check", "newest", "oldest", "lock"}
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
@@ -98,14 +98,6 @@ def test_binders_requirements_can_be_installed():
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "-r"]
 
     subprocess.run([*command, str(ROOT / "binder" / "requirements.txt")], check=True)
-
-
-def test_binders_requirements_are_all_pinned():
-    lines = (ROOT / "binder" / "requirements.txt").read_text().splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-
-    assert len(pins) > 50
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins)
 
 
 @pytest.mark.parametrize("script", ["binder/start", "binder/postBuild", ".ci/run"])
