@@ -61,7 +61,7 @@ def test_a_trial_shows_its_metrics_and_params():
     done = sweep(curve, maximize="accuracy", trials=1).run()
 
     assert repr(done.best) == (
-        "<Trial 0: completed, 9 steps, accuracy 0.9444, params={'x': 0.5, 'epochs': 9}>"
+        "<Trial 0: completed, 9 steps, accuracy 0.9444, params={'x': 0.5}>"
     )
 
 
