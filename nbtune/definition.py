@@ -7,7 +7,7 @@ from typing import Any, Literal
 from nbtune.engine import Budget
 from nbtune.exceptions import SpaceError, SpecError
 from nbtune.objective import Objective
-from nbtune.schedulers import Scheduler
+from nbtune.schedulers import Scheduler, StepCap
 from nbtune.searchers import Searcher, searcher_for
 from nbtune.space import Edit, Space, Timeline
 from nbtune.stopping import StopRule
@@ -138,6 +138,8 @@ class Definition:
     def setup_scheduler(self) -> Scheduler:
         """Return a copy of the scheduler, set up and ready to use."""
         scheduler = copy.deepcopy(self.scheduler)
+        if (most := self.budget.trial_max_steps) is not None:
+            scheduler = StepCap(scheduler, most)
         scheduler.setup(seed=self.seed, step_name=self.step, max_t=self.max_t)
         return scheduler
 
@@ -261,7 +263,7 @@ def budget_of(*, retries: object = 0, retry_exceptions: bool = False, **limits: 
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise SpecError(f"retries={retries!r}: give a whole number from 0", "retries")
     for name, value in limits.items():
-        whole = name in ("trials", "max_total_steps")
+        whole = name in ("trials", "max_total_steps", "trial_max_steps")
         kind: Any = int if whole else (int, float)
         if value is None:
             continue

@@ -88,6 +88,8 @@ class Sweep(Results):
         Seconds of running, and seconds summed over trials, after which the sweep ends in order.
     trial_time_limit : float, optional
         Seconds after which a trial is asked to stop; 5 s later it is killed.
+    trial_max_steps : int, optional
+        The most steps of one trial, under any scheduler: it is complete there.
     max_total_steps : int, optional
         Start trials only while fewer steps than this have been reported in all.
     retries : int, default 0
@@ -154,6 +156,7 @@ class Sweep(Results):
         trial_time_limit: float | None = None,
         compute_time_limit: float | None = None,
         max_total_steps: int | None = None,
+        trial_max_steps: int | None = None,
         retries: int = 0,
         retry_exceptions: bool = False,
         stop_when: StopRule | Sequence[StopRule] = (),
@@ -184,6 +187,7 @@ class Sweep(Results):
                 trial_time_limit=trial_time_limit,
                 compute_time_limit=compute_time_limit,
                 max_total_steps=max_total_steps,
+                trial_max_steps=trial_max_steps,
                 retries=retries,
                 retry_exceptions=retry_exceptions,
             ),

@@ -60,9 +60,7 @@ def test_a_sweep_runs_its_trials_and_knows_the_best():  # FEATURES A3 A10
 def test_a_trial_shows_its_metrics_and_params():
     done = sweep(curve, maximize="accuracy", trials=1).run()
 
-    assert repr(done.best) == (
-        "<Trial 0: completed, 9 steps, accuracy 0.9444, params={'x': 0.5}>"
-    )
+    assert repr(done.best) == ("<Trial 0: completed, 9 steps, accuracy 0.9444, params={'x': 0.5}>")
 
 
 def test_a_trial_of_many_metrics_shows_the_first_few():

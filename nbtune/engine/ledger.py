@@ -1,8 +1,9 @@
 """The engine's books: every trial as it runs, what has been spent, who is best."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
@@ -16,8 +17,9 @@ __all__ = ["Budget", "Ledger", "Run", "Spending"]
 class Budget:
     """What a sweep, or one of its trials, may spend; None is no limit. Times are seconds.
 
-    ``retries`` is how often a trial whose process died starts again; with ``retry_exceptions`` also
-    one that raised.
+    ``trial_max_steps`` is the most steps of one trial, whatever the scheduler says. ``retries`` is
+    how often a trial whose process died starts again; with ``retry_exceptions`` also one that
+    raised.
     """
 
     trials: int | None = None
@@ -27,6 +29,13 @@ class Budget:
     max_total_steps: int | None = None
     retries: int = 0
     retry_exceptions: bool = False
+    trial_max_steps: int | None = None
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        for item in fields(self):  # what came later than a stored sweep has its default
+            object.__setattr__(self, item.name, item.default)
+        for item, value in zip(fields(self), state, strict=False):
+            object.__setattr__(self, item.name, value)
 
     @property
     def bounded(self) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nbtune.decision import Continue, Decision, Pause, Stop
+from nbtune.decision import Complete, Continue, Decision, Pause, Stop
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import Ending
@@ -432,8 +432,8 @@ class Engine:
         if run.asked:
             return Stop(run.asked)
         score = self._ledger.score(run)
-        if score is None:  # not the metric yet: look again at the next report
-            return Continue(run.last_step + 1)
+        if score is None:
+            return self._without_metric(run)
         decision = self._scheduler.decide(run.number, run.last_step, score)
         if isinstance(decision, Continue):
             self._feed.milestone(run, decision.until)
@@ -443,6 +443,14 @@ class Engine:
         run.pausing = isinstance(decision, Pause)
         # To a worker a pause is a stop: only the engine knows that the trial may go on.
         return Stop(decision.reason) if isinstance(decision, Pause) else decision
+
+    def _without_metric(self, run: Run) -> Decision:
+        """Decide on a run that has not reported the metric yet: look again at the next report."""
+        most = self._ledger.budget.trial_max_steps
+        if most is None or run.last_step < most:
+            return Continue(run.last_step + 1)
+        run.reason = f"trial_max_steps={most} reached"
+        return Complete(run.reason)
 
     def _on_ended(self, event: Ended) -> None:
         run = self._ledger.running.get(event.number)

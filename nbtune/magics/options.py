@@ -90,6 +90,12 @@ def _add_run_options(parser: Parser) -> Parser:
         help="Start trials only while fewer steps than this were reported in all.",
     )
     budget.add_argument(
+        "--trial-max-steps",
+        metavar="N",
+        type=whole_number(1),
+        help="End a trial, complete, after this many steps.",
+    )
+    budget.add_argument(
         "--retries",
         metavar="N",
         type=whole_number(0),

@@ -8,6 +8,7 @@ from nbtune.schedulers.median import MedianRule
 from nbtune.schedulers.optuna_pruner import OptunaPruner
 from nbtune.schedulers.patience import Patience
 from nbtune.schedulers.policies import AverageRule, DiffRule, TruncationRule
+from nbtune.schedulers.step_cap import StepCap
 from nbtune.schedulers.sync_hyperband import SyncHyperband
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Patience",
     "RungRow",
     "Scheduler",
+    "StepCap",
     "SyncHyperband",
     "TruncationRule",
     "build",

@@ -110,8 +110,9 @@ class Hyperband(Scheduler):
             )
         if self.max_t is not None and max_t is not None and self.max_t != max_t:
             warnings.warn(
-                f"Hyperband(max_t={self.max_t}): the objective's own limit is {max_t}; "
-                f"trials are complete at {step_name} {self.max_t}",
+                f"Hyperband(max_t={self.max_t}): the objective's own limit, or trial_max_steps, is "
+                f"{max_t}; "
+                f"trials are complete at {step_name} {min(self.max_t, max_t)}",
                 NbtuneWarning,
                 stacklevel=2,
             )

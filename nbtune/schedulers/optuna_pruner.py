@@ -5,6 +5,7 @@ import importlib
 import math
 from typing import Any
 
+from nbtune.arguments import check_integer
 from nbtune.decision import Continue, Stop
 from nbtune.optuna_parts import STUDY, create_storage, optuna_part, require_optuna, spelled
 from nbtune.schedulers.base import Scheduler
@@ -18,32 +19,42 @@ _WORST = -1e300  # stands for -inf, of which the pruners' means and differences 
 class OptunaPruner(Scheduler):
     """Stop a trial when one of Optuna's pruners would (extra ``optuna``).
 
-    The pruner is asked at each report. It sees a study of all trials, in the order in which they
-    started: those that ended are complete, those it stopped are pruned. Scores are oriented, so
-    that the study is maximised: with ``minimize=`` they are the metric's negatives, which matters
-    to the bounds of a `ThresholdPruner`. NaN and infinity count as lower than anything else.
+    The pruner is asked at each report from the grace period on. It sees a study of all trials, in
+    the order in which they started: those that ended are complete, those it stopped are pruned.
+    Scores are oriented, so that the study is maximised: with ``minimize=`` they are the metric's
+    negatives, which matters to the bounds of a `ThresholdPruner`. NaN and infinity count as lower
+    than anything else.
 
     Parameters
     ----------
     pruner : optuna.pruners.BasePruner or str
         An instance, or the name of a class in ``optuna.pruners``; the default is "MedianPruner".
+    grace_period : int >= 1
+        The first step at which a trial may be stopped.
     **options
         Keyword arguments of the class named.
 
     Raises
     ------
     SpecError
-        When Optuna is not installed, or `pruner` is no pruner or refuses its options.
+        When Optuna is not installed, `pruner` is no pruner or refuses its options, or
+        `grace_period` is no such number.
     """
 
-    def __init__(self, pruner: Any = _DEFAULT, **options: Any) -> None:
+    grace_period = 1  # of one that was stored without
+
+    def __init__(self, pruner: Any = _DEFAULT, *, grace_period: int = 1, **options: Any) -> None:
         self.pruner = pruner
+        self.grace_period = check_integer(
+            "scheduler", "OptunaPruner", "grace_period", grace_period, 1
+        )
         self.options = options
         if not (pruner == _DEFAULT and not options):  # else `setup` asks for Optuna
             optuna_part("OptunaPruner", "pruner", pruner, options)
 
     def __repr__(self) -> str:
-        return f"OptunaPruner({spelled(self.pruner, self.options)})"
+        grace = "" if self.grace_period == 1 else f", grace_period={self.grace_period}"
+        return f"OptunaPruner({spelled(self.pruner, self.options)}{grace})"
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
         """Take the step's name; forget every trial.
@@ -77,7 +88,7 @@ class OptunaPruner(Scheduler):
         if step <= self._last[number]:
             return Continue(self._last[number] + 1)
         self._report(number, step, score)
-        if not self._running[number].should_prune():
+        if step < self.grace_period or not self._running[number].should_prune():
             return Continue(step + 1)
         self._tell(number, state=_state("PRUNED"))
         return Stop(f"{self.step_name} {step}: {self._reason}")

@@ -66,14 +66,15 @@ class BracketPlan:
     levels: tuple[int, ...]
 
 
-def bracket_plans(max_t: int, reduction_factor: int) -> list[BracketPlan]:
+def bracket_plans(max_t: int, reduction_factor: int, grace_period: int = 1) -> list[BracketPlan]:
     """Return the brackets in the order in which they run, the one with the most trials first.
 
-    With R = `max_t`, eta = `reduction_factor` and s_max the largest s with ``eta**s <= R``,
-    bracket s = s_max ... 0 begins with ``n = ceil((s_max + 1) * eta**s / (s + 1))`` trials, and
-    runs ``floor(n / eta**k)`` of them up to ``R / eta**(s - k)`` steps, rounded down, for k =
-    0 ... s (Li et al. 2018, arXiv:1603.06560, Algorithm 1). Whole numbers throughout: the
-    logarithms of the paper lose the top of R = 243, eta = 3.
+    With R = `max_t`, eta = `reduction_factor`, r = `grace_period` and s_max the largest s with
+    ``r * eta**s <= R``, bracket s = s_max ... 0 begins with
+    ``n = ceil((s_max + 1) * eta**s / (s + 1))`` trials, and runs ``floor(n / eta**k)`` of them up
+    to ``R / eta**(s - k)`` steps, rounded down, for k = 0 ... s (Li et al. 2018, arXiv:1603.06560,
+    Algorithm 1). Whole numbers throughout: the logarithms of the paper lose the top of R = 243,
+    eta = 3.
 
     Parameters
     ----------
@@ -81,9 +82,11 @@ def bracket_plans(max_t: int, reduction_factor: int) -> list[BracketPlan]:
         The most steps that one trial may spend.
     reduction_factor : int >= 2
         Keep one trial in this many at each rung.
+    grace_period : int >= 1, at most `max_t`
+        No rung is lower: the paper's unit of the resource.
     """
     eta = reduction_factor
-    count = len(rung_levels(1, eta, max_t))
+    count = len(rung_levels(grace_period, eta, max_t))
     plans = []
     for s in reversed(range(count)):
         size = -(-count * eta**s // (s + 1))

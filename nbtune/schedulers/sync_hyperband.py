@@ -110,6 +110,8 @@ class SyncHyperband(Scheduler):
         Whether a trial that goes on continues from its checkpoint; when False it starts over.
     rounds : int >= 1 or None
         How many times all brackets are run; None: again and again, until the sweep's budget ends.
+    grace_period : int >= 1
+        No trial is compared, and so none is stopped, before this step.
 
     Raises
     ------
@@ -118,6 +120,7 @@ class SyncHyperband(Scheduler):
     """
 
     synchronous = True
+    grace_period = 1  # of one that was stored without
 
     def __init__(
         self,
@@ -126,8 +129,10 @@ class SyncHyperband(Scheduler):
         resume: bool = False,
         *,
         rounds: int | None = 1,
+        grace_period: int = 1,
     ) -> None:
         name = "SyncHyperband"
+        self.grace_period = check_integer("scheduler", name, "grace_period", grace_period, 1)
         self.max_t = None if max_t is None else check_integer("scheduler", name, "max_t", max_t, 1)
         self.reduction_factor = check_integer(
             "scheduler", name, "reduction_factor", reduction_factor, 2
@@ -139,9 +144,10 @@ class SyncHyperband(Scheduler):
 
     def __repr__(self) -> str:
         rounds = "" if self.rounds == 1 else f", rounds={self.rounds}"
+        grace = "" if self.grace_period == 1 else f", grace_period={self.grace_period}"
         return (
             f"SyncHyperband(max_t={self.max_t}, reduction_factor={self.reduction_factor}, "
-            f"resume={self.resume}{rounds})"
+            f"resume={self.resume}{rounds}{grace})"
         )
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
@@ -150,7 +156,7 @@ class SyncHyperband(Scheduler):
         Raises
         ------
         SpecError
-            When nobody knows ``max_t``.
+            When nobody knows ``max_t``, or the grace period is longer.
         """
         super().setup(seed=seed, step_name=step_name, max_t=max_t)
         limit = max_t if self.max_t is None else self.max_t
@@ -160,8 +166,14 @@ class SyncHyperband(Scheduler):
                 "SyncHyperband(max_t=81)",
                 "scheduler.max_t",
             )
+        if self.grace_period > limit:
+            raise SpecError(
+                f"SyncHyperband(grace_period={self.grace_period}): longer than max_t={limit}; "
+                "give at most that",
+                "scheduler.grace_period",
+            )
         self._limit = self.longest = limit
-        self._plans = bracket_plans(limit, self.reduction_factor)
+        self._plans = bracket_plans(limit, self.reduction_factor, self.grace_period)
         self._brackets: list[_Bracket] = []
         self._opened = 0  # brackets of the plan
         self._newest: _Bracket | None = None  # of the plan: no other can have room

@@ -10,7 +10,14 @@ from scheduling import Play
 
 from nbtune import schedulers
 from nbtune.decision import Complete, Continue, Pause, Reject, Stop, Wait
-from nbtune.schedulers import Hyperband, OptunaPruner, Scheduler, SyncHyperband
+from nbtune.schedulers import (
+    Hyperband,
+    MedianRule,
+    OptunaPruner,
+    Scheduler,
+    StepCap,
+    SyncHyperband,
+)
 
 # Every scheduler as its name makes it, and those whose arguments make another rule of it.
 forms = {name: lambda name=name: schedulers.build(name) for name in schedulers.registry.names()} | {
@@ -19,6 +26,11 @@ forms = {name: lambda name=name: schedulers.build(name) for name in schedulers.r
     "promotion, brackets": lambda: Hyperband(type="promotion", brackets=3, reduction_factor=2),
     "promotion, ratios": lambda: Hyperband(type="promotion", keep_size_ratios=True),
     "sync_hyperband, rounds": lambda: SyncHyperband(reduction_factor=2, rounds=None),
+    "sync_hyperband, grace period": lambda: SyncHyperband(reduction_factor=2, grace_period=2),
+    "hyperband, capped": lambda: StepCap(Hyperband(), 5),
+    "promotion, capped": lambda: StepCap(Hyperband(type="promotion"), 3),
+    "sync_hyperband, capped": lambda: StepCap(SyncHyperband(max_t=9), 4),
+    "median, capped": lambda: StepCap(MedianRule(), 4),
     "optuna_pruner, hyperband": lambda: OptunaPruner("HyperbandPruner", max_resource=9),
 }
 each = pytest.mark.parametrize("name", forms)
