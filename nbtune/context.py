@@ -10,7 +10,7 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ __all__ = [
 SCRIPT_VARIABLE = "NBTUNE_REPORT"
 """The environment variable by which a command's script finds its trial (`script`)."""
 _LONGEST_NAME = 500  # characters
+MOST_METRICS = 1000
+"""How many metrics a trial may report: their number is what the store's time goes with."""
 
 
 class TrialStopped(BaseException):
@@ -136,7 +138,13 @@ class Reporter:
             if number > self.known_until:
                 self._send(number, values)
 
-    def _check_names(self, names: Iterable[str], caller: Callable[[], str]) -> None:
+    def _check_names(self, names: Collection[str], caller: Callable[[], str]) -> None:
+        count = len(self._names.union(names))
+        if count > MOST_METRICS:
+            raise ReportError(
+                f"{caller()}: {count:,} different metrics; a trial has {MOST_METRICS:,} at most. "
+                "Report what you would look at, and write the rest to a file in current_trial().dir"
+            )
         for name in names:
             try:
                 name.encode()

@@ -4,6 +4,8 @@ import copy
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
+import cloudpickle
+
 from nbtune.engine import Budget
 from nbtune.exceptions import SpaceError, SpecError
 from nbtune.objective import Objective
@@ -152,6 +154,7 @@ class Definition:
 
     def check(self) -> None:
         """Let the parts refuse now what they would refuse at the start; ask for a budget."""
+        self._check_storable()
         searcher = self.setup_searcher()
         self.setup_scheduler()
         self.setup_rules()
@@ -162,6 +165,20 @@ class Definition:
                 "(seconds), compute_time_limit= or max_total_steps=",
                 "trials",
             )
+
+    def _check_storable(self) -> None:
+        """Raise a SpecError that names what cannot be pickled, as all that is stored must be."""
+        options = {each: getattr(self, each) for each in ("searcher", "scheduler", "stop_when")}
+        params = {f"space: {name}": domain for name, domain in self.space.items()}
+        for name, value in {**options, "workers": self.workers, **params}.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception as error:
+                raise SpecError(
+                    f"{name}={value!r} cannot be stored: {error}. Give something that can be "
+                    "pickled, so that the sweep can be resumed",
+                    name,
+                ) from error
 
     def _check_deterministic(self) -> None:
         if not isinstance(self.deterministic, bool):
@@ -294,6 +311,6 @@ def identifier(value: object, name: str) -> str:
 
 def seed_of(value: object) -> int:
     """Return `value` if it can seed a generator."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SpecError(f"seed={value!r}: give a whole number from 0", "seed")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise SpecError(f"seed={value!r}: give a whole number from 0, below 2**63", "seed")
     return value

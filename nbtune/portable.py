@@ -20,7 +20,7 @@ from nbtune.trial import Failure, Goal, Report, Status, Trial
 __all__ = ["check_state", "restore", "state_of"]
 
 FORMAT = 1
-_KINDS = {
+_KINDS: dict[str, type] = {
     **dict.fromkeys(("name", "step_name", "plan", "source"), str),
     **dict.fromkeys(("definition", "objective"), bytes),
     "seed": int,
@@ -99,8 +99,8 @@ def check_state(state: object) -> None:
         )
     try:
         _goals(state), _batch(state), _files(state)
-        for key, kind in _KINDS.items():
-            if not isinstance(state[key], kind):
+        for key, wanted in _KINDS.items():
+            if not isinstance(state[key], wanted):
                 raise TypeError(f"{key} is {state[key]!r}")
     except Exception as error:
         raise SpecError(

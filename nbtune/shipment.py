@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nbtune.exceptions import NbtuneError, StoreError
 from nbtune.objective import Payload, write_payload
 from nbtune.objective.cargo import Cargo
 from nbtune.store import Store
@@ -61,7 +62,17 @@ class Shipment:
     def call(self) -> Callable[[Params], Any]:
         """The objective, to be called here."""
         if self._call is None:
-            self._call = Payload(self.path, self.cargo.places).load()
+            payload = Payload(self.path, self.cargo.places)
+            try:
+                self._call = payload.load()
+            except NbtuneError:
+                raise
+            except Exception as error:  # whatever a damaged pickle makes of itself
+                raise StoreError(
+                    f"{self.path} cannot be loaded ({type(error).__name__}: {error}): it is "
+                    "damaged, or needs code that is not there. Import or install that, or give "
+                    "the objective again with .resume(objective=...)."
+                ) from error
         return self._call
 
     @property

@@ -8,7 +8,7 @@ from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import StoreError
 from nbtune.pareto import front
 from nbtune.space import Edit
-from nbtune.store import Store, SweepRow
+from nbtune.store import Store, SweepRow, damage_named
 from nbtune.trial import Trial
 
 __all__ = ["stored_definition", "stored_history", "stored_snapshot", "stored_status"]
@@ -17,10 +17,12 @@ __all__ = ["stored_definition", "stored_history", "stored_snapshot", "stored_sta
 def stored_history(store: Store, row: SweepRow, definition: Definition) -> list[tuple[Trial, str]]:
     """Return each stored trial with its origin, by number."""
     timeline = definition.timeline
-    return [
-        (replace(trial, params=timeline.at(trial.number).from_json(params)), origin)
-        for trial, params, origin in store.trials(row)
-    ]
+    history = []
+    for trial, params, origin in store.trials(row):
+        with damage_named(f"trial {trial.number} of sweep {row.name!r}"):
+            known = timeline.at(trial.number).from_json(params)
+        history.append((replace(trial, params=known), origin))
+    return history
 
 
 def stored_definition(store: Store, row: SweepRow) -> Definition:
@@ -37,21 +39,22 @@ def stored_definition(store: Store, row: SweepRow) -> Definition:
         edits = store.edits(row.id)
         # The last one holds all spaces, so that an option is the same object in each of them.
         first, *later = pickle.loads(edits[-1].spaces) if edits else (definition.space,)
+        made = [
+            Edit(time=edit.time, trial=edit.trial, space=space)
+            for edit, space in zip(edits, later, strict=True)
+        ]
     except Exception as error:
         raise StoreError(
             f"sweep {row.name!r} was stored with code that cannot be loaded here: {error!r}. "
             "Import or install what it used, then load it again."
         ) from error
-    made = [
-        Edit(time=edit.time, trial=edit.trial, space=space)
-        for edit, space in zip(edits, later, strict=True)
-    ]
     return replace(definition, space=first, edits=tuple(made))
 
 
 def stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
     """Return status and reason; what claims to run and has no owner was interrupted."""
-    status = SweepStatus(row.status)
+    with damage_named(f"the status of sweep {row.name!r}"):
+        status = SweepStatus(row.status)
     if status.ended or owned:
         return status, row.reason
     return SweepStatus.INTERRUPTED, "its process ended; .resume() goes on"

@@ -1,11 +1,13 @@
 """What the engine has written down, also when the disk is full."""
 
 import logging
+import shutil
 
 import pytest
 
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ledger import Run
+from nbtune.exceptions import StoreError
 from nbtune.space import Real, Space, Timeline
 from nbtune.store import Store
 from nbtune.trial import Goal, Report
@@ -18,8 +20,12 @@ def store(tmp_path):
 
 @pytest.fixture
 def row(store):
+    return create(store, "digits")
+
+
+def create(store, name):
     return store.create(
-        "digits",
+        name,
         goals=[Goal(metric="loss", direction="minimize")],
         step_name="epoch",
         plan="",
@@ -102,3 +108,46 @@ def test_trials_that_did_not_change_are_the_same_objects(clerk):
 
     assert after[0] is before[0]
     assert after[1] is not before[1]
+
+
+def remove(store, *, whole):
+    if whole:
+        shutil.rmtree(store.path)
+    else:
+        store.file.unlink()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_store_that_is_removed_meanwhile_is_written_anew(tmp_path, caplog, whole):
+    store = Store(tmp_path / "store")
+    for name in ("earlier", "digits"):
+        row = create(store, name)
+    clerk = Clerk(store, row, Timeline(Space({"x": Real(0, 1)})), store.folder("digits"))
+    clerk.open()
+    first, second = Run(0, {"x": 0.5}, "default"), Run(1, {"x": 0.25}, "")
+    clerk.mark(first)
+    clerk.report(first, [Report(1, {"loss": 0.5}, 1.0)])
+    flush(clerk)
+
+    remove(store, whole=whole)
+    clerk.mark(second)
+    clerk.report(second, [Report(1, {"loss": 0.25}, 1.0)])
+    written = flush(clerk)
+    clerk.close()
+
+    assert written
+    assert "was removed or replaced while the sweep ran" in caplog.text
+    assert store.names() == ["earlier", "digits"]
+    assert [trial.metrics for trial, _, _ in store.trials(row)] == [{"loss": 0.5}, {"loss": 0.25}]
+    assert [path.name for path in store.path.glob(".nbtune.sqlite*")] == []
+
+
+def test_a_store_that_another_takes_the_place_of_ends_the_sweep(tmp_path, clerk, store):
+    other = Store(tmp_path / "other")
+    other.connect().close()
+
+    other.file.rename(store.file)
+    clerk.mark()
+
+    with pytest.raises(StoreError, match="was replaced while sweep 'digits' ran"):
+        flush(clerk)

@@ -553,3 +553,47 @@ def test_hyperband_on_local_workers_stops_at_milestones():
     stopped = [trial for trial in done.snapshot().trials if trial.status is Status.STOPPED]
     assert stopped
     assert {trial.steps for trial in stopped} <= {1, 3}
+
+
+def test_a_report_of_too_many_metrics_fails_the_trial_alone(tmp_path):  # it locked the store
+    def train(x: Real(0, 1)):
+        report(**{f"m{i}": 1.0 for i in range(1_000_000 if x == 0.5 else 1)}, loss=x)
+
+    sweep = Sweep(train, minimize="loss", trials=2, searcher="random", workers=Inline(1)).run()
+
+    assert sweep.trial(0).failure.type == "ReportError"
+    assert (
+        "1,000,001 different metrics; a trial has 1,000 at most" in sweep.trial(0).failure.message
+    )
+    assert sweep.trial(1).status == "completed"
+
+
+def test_a_trial_may_not_report_ever_new_metrics():
+    def train(x: Real(0, 1)):
+        for epoch in range(1, 2000):
+            report(epoch=epoch, loss=x, **{f"at {epoch}": 1.0})
+
+    sweep = Sweep(train, minimize="loss", trials=1, searcher="random", workers=Inline(1))
+    with pytest.raises(TrialError, match="1,001 different metrics"):
+        sweep.run()
+
+    assert sweep.trial(0).steps == 999
+
+
+@pytest.mark.parametrize("option", ["searcher", "space: a"])
+def test_an_option_that_cannot_be_stored_is_named(option):
+    class Odd(Random):
+        def __init__(self):
+            super().__init__()
+            self.rest = (i for i in range(3))
+
+    given = {"searcher": Odd()} if option == "searcher" else {"searcher": "random"}
+    values = Choice((i for i in range(3)), 1) if option != "searcher" else Choice(1, 2)
+
+    with pytest.raises(SpecError, match=f"{option}=.*cannot be stored.*generator"):
+        Sweep(lambda a: a, {"a": values}, minimize="loss", trials=1, **given)
+
+
+def test_a_seed_that_the_store_cannot_hold_is_refused():
+    with pytest.raises(SpecError, match=r"seed=9223372036854775808: .*below 2\*\*63"):
+        Sweep(lambda x: x, {"x": Real(0, 1)}, minimize="loss", trials=1, seed=2**63)

@@ -46,12 +46,14 @@ class Clerk:
         self._views: list[Trial] = []
         self._due: float | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # which file it leads to
         self.trouble = ""
         """Why the last write failed, empty when it did not."""
 
     def open(self) -> None:
         """Connect to the store, in the thread that will write."""
         self._connection = self._store.connect()
+        self._file = self._store.identity
 
     def close(self) -> None:
         """Disconnect; what could not be written is lost."""
@@ -118,6 +120,7 @@ class Clerk:
         batch.status, batch.reason = status, reason
         batch.elapsed, batch.failure = elapsed, failure
         try:
+            self._follow_file()
             self._store.write(self._connection, self._row.id, batch)
         except sqlite3.Error as error:
             if not self.trouble:
@@ -127,6 +130,17 @@ class Clerk:
             return False
         self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
         return True
+
+    def _follow_file(self) -> None:
+        """Have the store's file made anew if it was removed, since nobody would find the rows."""
+        if self._store.identity == self._file or self._connection is None:
+            return
+        self._connection = self._store.rescue(self._connection, self._row)
+        self._file = self._store.identity
+        logger.warning(
+            "%s was removed or replaced while the sweep ran; it has been written anew",
+            self._store.file,
+        )
 
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial as it stands; only those that changed are made anew."""

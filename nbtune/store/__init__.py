@@ -7,7 +7,7 @@ folder, which the system drops when the process dies, however it dies.
 
 from nbtune.store.lock import Lock, is_locked
 from nbtune.store.place import default_path, starting_folder
-from nbtune.store.rows import Batch, EditRow, SweepRow, TrialRow
+from nbtune.store.rows import Batch, EditRow, SweepRow, TrialRow, damage_named
 from nbtune.store.schema import MIGRATIONS
 from nbtune.store.store import Store
 
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "SweepRow",
     "TrialRow",
+    "damage_named",
     "default_path",
     "is_locked",
     "starting_folder",

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from nbtune.exceptions import SweepError
+from nbtune.exceptions import StoreError, SweepError
 
 __all__ = ["Lock", "is_locked"]
 
@@ -23,7 +23,11 @@ class Lock:
     def __init__(self, path: Path) -> None:
         if path in _held:
             raise SweepError(f"sweep {path.parent.name!r} is running: stop it first.")
-        path.touch(mode=0o600)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)  # it may have been removed by hand
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error}") from error
         # A POSIX record lock: not inherited by children that the kernel forks, unlike flock.
         self._file = path.open("a+")
         try:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from nbtune.exceptions import StoreError
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "EditRow",
     "SweepRow",
     "TrialRow",
+    "damage_named",
     "edit_values",
     "failure_text",
     "goals_text",
@@ -88,12 +91,27 @@ TRIAL_COLUMNS = (
 )
 
 
+@contextmanager
+def damage_named(what: str) -> Iterator[None]:
+    """Turn what reading a damaged row raises into a StoreError that names it."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise StoreError(
+            f"{what} cannot be read ({type(error).__name__}: {error}): the store is damaged, or "
+            "was changed by hand. Restore it from a copy, or delete the sweep (%tune delete)."
+        ) from error
+
+
 def sweep_row(values: Sequence[Any]) -> SweepRow:
     """Return the sweep that stands in `SWEEP_COLUMNS`."""
     row = dict(zip(SWEEP_COLUMNS, values, strict=True))
-    row["goals"] = tuple(Goal(**goal) for goal in json.loads(row["goals"]))
-    row["failure"] = _failure(row["failure"])
-    return SweepRow(**row)
+    with damage_named(f"the row of sweep {row['name']!r}"):
+        row["goals"] = tuple(Goal(**goal) for goal in json.loads(row["goals"]))
+        row["goals"][0]
+        row["failure"] = _failure(row["failure"])
+        row["created"], row["elapsed"] = float(row["created"]), float(row["elapsed"])
+        return SweepRow(**row)
 
 
 def stored_trial(
@@ -108,8 +126,8 @@ def stored_trial(
         reason=reason,
         reports_so_far=reports,
         count=len(reports),
-        started=started,
-        ended=ended,
+        started=None if started is None else float(started),
+        ended=None if ended is None else float(ended),
         slot=slot,
         failure=_failure(failure),
         why=why,

@@ -1,6 +1,7 @@
 """The store itself: a file and a folder, what is read from them and what is written."""
 
 import math
+import os
 import shutil
 import sqlite3
 import time
@@ -20,6 +21,7 @@ from nbtune.store.rows import (
     Batch,
     EditRow,
     SweepRow,
+    damage_named,
     edit_values,
     failure_text,
     goals_text,
@@ -32,6 +34,9 @@ from nbtune.store.schema import migrate, transaction
 from nbtune.trial import Goal, Report, Trial
 
 __all__ = ["Store"]
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another process that writes."""
 
 _SWEEPS = f"SELECT {', '.join(SWEEP_COLUMNS)} FROM sweeps"
 _TRIALS = f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials"
@@ -75,7 +80,7 @@ class Store:
             make_folder(self.path)
             if not self.file.exists():
                 self.file.touch(mode=0o600)
-            connection = sqlite3.connect(self.file, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -86,6 +91,52 @@ class Store:
                 raise
         return connection
 
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """What tells the file that is there now from any other; None when there is none."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def rescue(self, connection: sqlite3.Connection, sweep: SweepRow) -> sqlite3.Connection:
+        """Return a connection to the file as it is now, after that of `connection` was removed.
+
+        Where nothing has taken its place it is made anew: what was removed is there for as long
+        as it is open. `connection` is closed.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be made, or what is there now does not hold `sweep`.
+        """
+        with self._explained():
+            make_folder(self.path)
+            if not self.file.exists():
+                self._make_anew(connection)
+            connection.close()
+            self.folder(sweep.name).mkdir(mode=0o700, exist_ok=True)
+        row = self.find(sweep.name)
+        if row is None or (row.id, row.created) != (sweep.id, sweep.created):
+            raise StoreError(
+                f"{self.file} was replaced while sweep {sweep.name!r} ran, by one that does not "
+                "hold it."
+            )
+        return self.connect()
+
+    def _make_anew(self, connection: sqlite3.Connection) -> None:
+        part = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        part.touch(mode=0o600)
+        try:
+            with closing(sqlite3.connect(part)) as copy:
+                connection.backup(copy)
+            connection.close()  # SQLite removes the log then, by its name: before there is another
+            with suppress(FileExistsError):  # another sweep was first
+                self.file.hardlink_to(part)
+        finally:
+            part.unlink(missing_ok=True)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn what the system or SQLite says into a StoreError that says what to do."""
@@ -94,7 +145,8 @@ class Store:
         except (OSError, OverflowError, sqlite3.Error) as error:
             busy = "locked" in str(error)
             advice = (
-                "Another process has been writing it for 30 s: try again, or see what runs there."
+                f"Another process has been writing it for {BUSY_SECONDS:g} s; try again, or see "
+                "what runs there."
                 if busy
                 else "Set NBTUNE_STORE or store= to a folder you can write to."
             )
@@ -182,12 +234,19 @@ class Store:
         """Return ``(trial, params as JSON, origin)`` of each trial, by number, reports included."""
         with self._reading() as connection:
             connection.execute("BEGIN")  # one moment for both tables
-            curves = self._curves(connection, sweep.id)
+            with damage_named(f"the reports of sweep {sweep.name!r}"):
+                curves = self._curves(connection, sweep.id)
             rows = connection.execute(
                 _TRIALS + " WHERE sweep = ? ORDER BY number", (sweep.id,)
             ).fetchall()
         folder = self.folder(sweep.name)
-        return [stored_trial(row, curves.get(row[0], []), folder) for row in rows]
+        found = []
+        for number, row in enumerate(rows):
+            with damage_named(f"trial {number} of sweep {sweep.name!r}"):
+                if row[0] != number:
+                    raise LookupError("it is missing")
+                found.append(stored_trial(row, curves.get(number, []), folder))
+        return found
 
     def edits(self, sweep: int) -> list[EditRow]:
         """Return the changes of a sweep's space, in order."""
@@ -211,7 +270,7 @@ class Store:
             if not reports or reports[-1].step != step:
                 reports.append(Report(step, {}, moment))
             if metric:
-                reports[-1].metrics[names[metric]] = math.nan if value is None else value  # type: ignore[index]
+                reports[-1].metrics[names[metric]] = math.nan if value is None else float(value)  # type: ignore[index]
         return curves
 
     # --- what changes it
