@@ -267,7 +267,7 @@ class Sweep(Results):
     def _launch(self, history: list[tuple[Trial, str]], workers: Workers | None) -> None:
         if self._row is None:
             raise SweepError(f"sweep {self._name!r} has not been stored")
-        key = self._store.path, self._name
+        key = _key(self._store, self._name)
         engine = engine_of(
             self._store,
             self._row,
@@ -785,4 +785,8 @@ def _found(snapshot: Snapshot) -> str:
 
 def running_here(store: Store, name: str) -> Sweep | None:
     """Return the sweep of that name if this process is running it."""
-    return _running.get((store.path, name))
+    return _running.get(_key(store, name))
+
+
+def _key(store: Store, name: str) -> tuple[Path, str]:
+    return store.path.resolve(), name  # the same by whichever link it is reached

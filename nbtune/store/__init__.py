@@ -1,11 +1,11 @@
 """The store: one SQLite file that holds sweeps, trials and reports, and a folder for each sweep.
 
 Only the engine that owns a sweep writes its rows, in batches; anyone may read. The folder of the
-store and all in it are the user's alone (mode 0700). A sweep's owner holds a POSIX lock on its
-folder, which the system drops when the process dies, however it dies.
+store and all in it are the user's alone (mode 0700). A sweep's owner holds a lock on its folder,
+which the system drops when the process dies, however it dies.
 """
 
-from nbtune.store.lock import Lock, is_locked
+from nbtune.store.lock import Lock, is_locked, owner_of, stamp_of
 from nbtune.store.place import default_path, starting_folder
 from nbtune.store.rows import Batch, EditRow, SweepRow, TrialRow, damage_named
 from nbtune.store.schema import MIGRATIONS
@@ -22,5 +22,7 @@ __all__ = [
     "damage_named",
     "default_path",
     "is_locked",
+    "owner_of",
+    "stamp_of",
     "starting_folder",
 ]

@@ -227,7 +227,7 @@ class Store:
         return counts
 
     def owned(self, name: str) -> bool:
-        """Return whether some other process is running this sweep now."""
+        """Return whether some process, this one or another, is running this sweep now."""
         return is_locked(self.folder(name) / "lock")
 
     def trials(self, sweep: SweepRow) -> list[tuple[Trial, Any, str]]:
