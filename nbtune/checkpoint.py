@@ -94,9 +94,9 @@ def discard_checkpoints(folder: Path) -> None:
 
 
 def _write(state: Any, path: Path) -> None:
-    import cloudpickle  # noqa: PLC0415 - it is there on a worker, and only needed here
+    from nbtune import pickling  # noqa: PLC0415 - it brings cloudpickle, only needed here
 
     with path.open("wb") as file:
-        cloudpickle.dump(state, file)  # the stdlib's cannot pickle a notebook's classes
+        pickling.dump(state, file)  # the stdlib's cannot pickle a notebook's classes
         file.flush()
         os.fsync(file.fileno())

@@ -5,8 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import cloudpickle
-
+from nbtune import pickling
 from nbtune.definition import Definition
 from nbtune.engine import Engine
 from nbtune.shipment import Shipment
@@ -33,7 +32,7 @@ def create_row(
         plan=definition.plan,
         source=definition.source,
         seed=definition.seed,
-        definition=cloudpickle.dumps(definition.within_store()),
+        definition=pickling.dumps(definition.within_store()),
     )
     threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
     try:
@@ -52,7 +51,7 @@ def store_definition(store: Store, row: SweepRow, definition: Definition) -> Non
         row.id,
         plan=definition.plan,
         source=definition.source,
-        definition=cloudpickle.dumps(definition.within_store()),
+        definition=pickling.dumps(definition.within_store()),
     )
 
 

@@ -17,8 +17,7 @@ import threading
 import traceback
 from typing import IO, Any, TypeAlias
 
-import cloudpickle
-
+from nbtune import pickling
 from nbtune.engine.mind import Mind, Thought
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
@@ -182,7 +181,7 @@ def _spawn() -> "subprocess.Popen[bytes]":
 
 def _send(stream: IO[bytes] | None, message: Any) -> None:
     assert stream is not None
-    data = cloudpickle.dumps(message)
+    data = pickling.dumps(message)
     stream.write(_HEADER.pack(len(data)) + data)
     stream.flush()
 

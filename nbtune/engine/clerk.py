@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import cloudpickle
-
+from nbtune import pickling
 from nbtune.engine.ledger import Run
 from nbtune.space import Timeline
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
@@ -24,7 +23,7 @@ RETRY_SECONDS = 1.0
 def edit_row(timeline: Timeline) -> EditRow:
     """Return the last edit as it is stored."""
     edit = timeline.edits[-1]
-    spaces = cloudpickle.dumps(timeline.spaces)
+    spaces = pickling.dumps(timeline.spaces)
     number = len(timeline.edits) - 1
     return EditRow(number=number, time=edit.time, trial=edit.trial, spaces=spaces)
 

@@ -21,6 +21,7 @@ from typing import IO, Any, Protocol, TypeAlias
 
 import cloudpickle
 
+from nbtune import pickling
 from nbtune.exceptions import ObjectiveError, StoreError
 from nbtune.objective.call import Call
 from nbtune.objective.culprit import explain
@@ -54,7 +55,7 @@ class _Full(Exception):  # noqa: N818 - tells a write that failed from an OSErro
     """The disk does not take what is written; holds the OSError."""
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(pickling.Pickler):
     """Pickles a call, handing its buffers to `take`: their length, and what yields the pieces."""
 
     def __init__(self, file: IO[bytes], call: Callable[..., Any], take: _Take) -> None:
@@ -87,11 +88,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._take(raw.nbytes, lambda: [raw])
         return False
 
+    def filename(self, code: types.CodeType) -> str:
+        """Return the name by which the user knows the file of `code`."""
+        return self._titles.get(code.co_filename, code.co_filename)
+
     def reducer_override(self, obj: Any) -> Any:
         """Reduce what its own library would reduce in a way that does not suit trials."""
-        if isinstance(obj, types.CodeType) and obj.co_filename in self._titles:
-            shown = obj.replace(co_filename=self._titles[obj.co_filename])
-            return self.dispatch_table[types.CodeType](shown)
         if _is_copied_by_numpy(obj):
             self._array, self._stand_in = obj, pickle.PickleBuffer(bytearray(1))
             return _array, (self._stand_in, obj.dtype, obj.shape)

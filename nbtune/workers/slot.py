@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import cloudpickle
-
+from nbtune import pickling
 from nbtune.exceptions import WorkerError
 from nbtune.trial import Failure, Report
 from nbtune.workers.base import Assignment, Ended, Event, Reported, SlotReady
@@ -397,8 +396,7 @@ def pickled(value: object) -> bytes:
         data = b"__main__"
     # The notebook's own classes and functions do not exist in the worker's __main__.
     if b"__main__" in data:
-        by_value: bytes = cloudpickle.dumps(value)
-        return by_value
+        return pickling.dumps(value)
     return data
 
 
