@@ -275,8 +275,20 @@ def workers_of(
     return Local(workers, cpus=cpus, gpus=gpus, memory=memory)
 
 
-def budget_of(*, retries: object = 0, retry_exceptions: bool = False, **limits: object) -> Budget:
+def budget_of(
+    *,
+    retries: object = 0,
+    retry_exceptions: bool = False,
+    at_time_limit: object = "stop",
+    **limits: object,
+) -> Budget:
     """Return the checked limits, named as in `Budget`."""
+    if at_time_limit not in ("stop", "drain"):
+        raise SpecError(
+            f"at_time_limit={at_time_limit!r}: give 'stop', to stop the trials that run when a "
+            "limit of time is reached, or 'drain', to let them run to their end",
+            "at_time_limit",
+        )
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise SpecError(f"retries={retries!r}: give a whole number from 0", "retries")
     for name, value in limits.items():
@@ -287,7 +299,12 @@ def budget_of(*, retries: object = 0, retry_exceptions: bool = False, **limits: 
         if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
             wanted = "a whole number from 1" if whole else "a positive number of seconds"
             raise SpecError(f"{name}={value!r}: give {wanted}", name)
-    return Budget(retries=retries, retry_exceptions=retry_exceptions, **limits)  # type: ignore[arg-type]
+    return Budget(
+        retries=retries,
+        retry_exceptions=retry_exceptions,
+        at_time_limit=at_time_limit,
+        **limits,  # type: ignore[arg-type]
+    )
 
 
 def rules_of(stop_when: object) -> tuple[StopRule, ...]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbtune.arguments import check_flag
 from nbtune.callbacks import Every
 from nbtune.curves import curves_of
 from nbtune.definition import (
@@ -42,7 +43,13 @@ from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.stored import stored_definition, stored_history, stored_snapshot
 from nbtune.trial import Goal, Params, Trial
-from nbtune.waiting import WAIT_TICK_SECONDS, WaitInterrupted, raise_failure, wait_for
+from nbtune.waiting import (
+    WAIT_TICK_SECONDS,
+    PausedNotice,
+    WaitInterrupted,
+    raise_failure,
+    wait_for,
+)
 from nbtune.warm import all_earlier, warn_of_strangers
 from nbtune.workers import Workers
 from nbtune.workers.byhand import ByHand, LoopTrial
@@ -86,6 +93,9 @@ class Sweep(Results):
         How many trials to run.
     time_limit, compute_time_limit : float, optional
         Seconds of running, and seconds summed over trials, after which the sweep ends in order.
+    at_time_limit : {"stop", "drain"}, default "stop"
+        What becomes of the trials that run when one of these two limits is reached: they are asked
+        to stop, or run to their end while no other starts.
     trial_time_limit : float, optional
         Seconds after which a trial is asked to stop; 5 s later it is killed.
     trial_max_steps : int, optional
@@ -155,6 +165,7 @@ class Sweep(Results):
         time_limit: float | None = None,
         trial_time_limit: float | None = None,
         compute_time_limit: float | None = None,
+        at_time_limit: str = "stop",
         max_total_steps: int | None = None,
         trial_max_steps: int | None = None,
         retries: int = 0,
@@ -186,6 +197,7 @@ class Sweep(Results):
                 time_limit=time_limit,
                 trial_time_limit=trial_time_limit,
                 compute_time_limit=compute_time_limit,
+                at_time_limit=at_time_limit,
                 max_total_steps=max_total_steps,
                 trial_max_steps=trial_max_steps,
                 retries=retries,
@@ -294,6 +306,8 @@ class Sweep(Results):
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the sweep ends; interrupting the wait leaves the sweep running.
 
+        Where the sweep is paused meanwhile, it says so, and how to go on.
+
         Parameters
         ----------
         timeout : float, optional
@@ -311,12 +325,20 @@ class Sweep(Results):
         WaitInterrupted
             A KeyboardInterrupt that says how to stop the sweep.
         """
+        return self._wait(timeout, PausedNotice(self._name))
+
+    def _wait(self, timeout: float | None, notice: PausedNotice) -> bool:
         engine = self._engine
         if engine is None:
             if self._row is None:
                 raise SweepError(f"sweep {self._name!r} has not been started: call .start() first")
             return self.status.ended
-        if not wait_for(engine.done, timeout, name=self._name, tick=self._call_waiting):
+
+        def tick() -> None:
+            notice.look(engine.snapshot.status)
+            self._call_waiting()
+
+        if not wait_for(engine.done, timeout, name=self._name, tick=tick):
             return False
         self._call_waiting()
         raise_failure(self.snapshot())
@@ -326,7 +348,8 @@ class Sweep(Results):
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> "Sweep":
-        while not self.wait(0):
+        notice = PausedNotice(self._name)
+        while not self._wait(0, notice):
             await asyncio.sleep(WAIT_TICK_SECONDS)
         return self
 
@@ -338,9 +361,17 @@ class Sweep(Results):
         for callback in self._waiting_calls:
             callback()
 
-    def stop(self) -> None:
-        """End the sweep: trials are asked to stop, and killed when they do not within 5 s."""
-        self._live("stop").stop()
+    def stop(self, *, drain: bool = False) -> None:
+        """End the sweep: trials are asked to stop, and killed when they do not within 5 s.
+
+        Parameters
+        ----------
+        drain : bool, default False
+            Start no more trials, and let those that run go on to their own end; `stop` without it
+            then still ends them.
+        """
+        drain = check_flag("stop", "stop", "drain", drain)
+        self._live("stop").stop(drain=drain)
 
     def pause(self) -> None:
         """Start no more trials; those running go on to their end."""

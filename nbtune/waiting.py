@@ -1,5 +1,6 @@
 """Waits for a sweep's end, and says what went wrong in it."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SweepError, TrialError
 
-__all__ = ["WAIT_TICK_SECONDS", "WaitInterrupted", "raise_failure", "wait_for"]
+__all__ = ["WAIT_TICK_SECONDS", "PausedNotice", "WaitInterrupted", "raise_failure", "wait_for"]
 
 WAIT_TICK_SECONDS = 0.2
 
@@ -17,6 +18,26 @@ class WaitInterrupted(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
+
+
+class PausedNotice:
+    """Says once that the sweep which is waited for is paused; again only when it is once more."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said = False
+
+    def look(self, status: SweepStatus) -> None:
+        """Take in where the sweep stands now."""
+        is_paused = status is SweepStatus.PAUSED
+        if is_paused and not self._said:
+            sys.stdout.write(
+                f"Sweep {self._name!r} is paused, so that this waits until it goes on and ends. "
+                f"Interrupt the wait and call {self._name}.resume() to go on with it, or "
+                f"{self._name}.stop() to end it.\n"
+            )
+            sys.stdout.flush()
+        self._said = is_paused
 
 
 def wait_for(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
@@ -19,7 +19,8 @@ class Budget:
 
     ``trial_max_steps`` is the most steps of one trial, whatever the scheduler says. ``retries`` is
     how often a trial whose process died starts again; with ``retry_exceptions`` also one that
-    raised.
+    raised. ``at_time_limit`` says what becomes of running trials when ``time_limit`` or
+    ``compute_time_limit`` is reached: they are asked to stop, or run to their end.
     """
 
     trials: int | None = None
@@ -30,6 +31,7 @@ class Budget:
     retries: int = 0
     retry_exceptions: bool = False
     trial_max_steps: int | None = None
+    at_time_limit: Literal["stop", "drain"] = "stop"
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         for item in fields(self):  # what came later than a stored sweep has its default

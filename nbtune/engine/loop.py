@@ -118,6 +118,7 @@ class Engine:
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
         self._reason = ""
+        self._draining = False  # it is stopping, and what runs goes on to its end
         self._failure: Failure | None = None
 
         self._free: deque[int] = deque()
@@ -164,9 +165,12 @@ class Engine:
         """Call `callback` with each event from now on, in a thread of its own."""
         self._announcer.subscribe(callback)
 
-    def stop(self, reason: str = "stopped by you") -> None:
-        """Ask for the end: running trials are asked to stop, then killed after a grace."""
-        self._inbox.put(_Command(lambda: self._finish(SweepStatus.STOPPED, reason)))
+    def stop(self, reason: str = "stopped by you", *, drain: bool = False) -> None:
+        """Ask for the end: running trials are asked to stop, then killed after a grace.
+
+        With `drain` they go on to their own end; a further stop without it ends them, too.
+        """
+        self._inbox.put(_Command(lambda: self._finish(SweepStatus.STOPPED, reason, drain=drain)))
 
     def pause(self) -> None:
         """Start no more trials; those running go on."""
@@ -280,7 +284,9 @@ class Engine:
 
     def _patience(self) -> float | None:
         """Return how many seconds to wait for an event, None for ever."""
-        waits = [self._watch.due_in(stopping=self._status is SweepStatus.STOPPING)]
+        stopping = self._status is SweepStatus.STOPPING
+        cuts = self._draining and self._ledger.budget.at_time_limit == "stop"
+        waits = [self._watch.due_in(stopping=stopping and not cuts)]
         if not self._inbox.virtual:
             waits += [self._clerk.due_in, HEARTBEAT_SECONDS]
         known = [wait for wait in waits if wait is not None]
@@ -514,13 +520,17 @@ class Engine:
             self._failure = failure
             self._finish(SweepStatus.FAILED, f"{prefix}{failure.type}: {failure.message}")
 
-    def _finish(self, status: SweepStatus, reason: str) -> None:
-        """Begin to end: nothing more starts, what runs is asked to stop."""
-        if self._status is SweepStatus.STOPPING:
+    def _finish(self, status: SweepStatus, reason: str, *, drain: bool = False) -> None:
+        """Begin to end: nothing more starts, and what runs is asked to stop.
+
+        With `drain` it runs to its end, unless the sweep is ended once more, without.
+        """
+        if self._status is SweepStatus.STOPPING and (drain or not self._draining):
             return
         self._final = status
-        self._status, self._reason = SweepStatus.STOPPING, reason
-        self._ending.ask_all(reason)
+        self._status, self._reason, self._draining = SweepStatus.STOPPING, reason, drain
+        if not drain:
+            self._ending.ask_all(reason)
         self._clerk.mark()
 
     def _set_paused(self, paused: bool) -> None:
@@ -530,7 +540,10 @@ class Engine:
             self._clerk.mark()
 
     def _watch_limits(self) -> None:
-        self._obey(self._watch.spent())
+        if spent := self._watch.spent():
+            drain = self._ledger.budget.at_time_limit == "drain"
+            self._finish(SweepStatus.COMPLETED, spent, drain=drain)
+        self._obey(self._watch.tick())
         self._ending.pursue()
 
     # --- writing down
@@ -566,4 +579,5 @@ class Engine:
             rungs=tuple(self._scheduler.rungs()),
             failure=self._failure,
             version=self._version,
+            draining=self._draining and self._status is SweepStatus.STOPPING,
         )

@@ -63,6 +63,8 @@ class Snapshot:
     rungs: tuple[int, ...]
     failure: Failure | None
     version: int
+    draining: bool = False
+    """It is stopping, and the trials that run go on to their end."""
 
     @property
     def goal(self) -> Goal:

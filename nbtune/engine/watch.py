@@ -46,9 +46,11 @@ class Watch:
     # --- the sweep's limits
 
     def spent(self) -> str:
-        """Return which limit of time or which rule ends the sweep now, as a reason, else ""."""
-        if spent := self._ledger.spent(self._inbox.now(), self.elapsed):
-            return spent
+        """Return which limit of time ends the sweep now, as a reason, else ""."""
+        return self._ledger.spent(self._inbox.now(), self.elapsed)
+
+    def tick(self) -> str:
+        """Tell the rules the time; return why one of them ends the sweep now, else ""."""
         return self._first(rule.tick(self.elapsed) for rule in self._rules) if self._rules else ""
 
     def reported(self, run: Run, reports: Iterable[Report]) -> str:

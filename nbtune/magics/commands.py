@@ -42,8 +42,9 @@ def _stop(shell: Any, options: Namespace) -> None:
     if sweep.status.ended:
         _say(f"{sweep.name} has ended already: {sweep.reason or sweep.status}.")
         return
-    sweep.stop()
-    _say(f"{sweep.name} is stopping; its results stay. %tune resume {sweep.name} goes on with it.")
+    sweep.stop(drain=options.drain)
+    how = "starts no more trials and ends with those that run" if options.drain else "is stopping"
+    _say(f"{sweep.name} {how}; its results stay. %tune resume {sweep.name} goes on with it.")
 
 
 def _pause(shell: Any, options: Namespace) -> None:

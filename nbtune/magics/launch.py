@@ -24,7 +24,7 @@ __all__ = ["launch"]
 
 _PLAIN = (
     *("maximize", "minimize", "by", "trials", "time_limit", "trial_time_limit"),
-    *("compute_time_limit", "max_total_steps", "trial_max_steps", "retries"),
+    *("compute_time_limit", "at_time_limit", "max_total_steps", "trial_max_steps", "retries"),
     *("step", "seed", "deterministic", "cpus", "gpus", "memory", "store", "replace"),
 )
 

@@ -9,7 +9,7 @@ __all__ = ["COMMANDS", "HELP", "PARAM", "cell_parser", "command_parser", "functi
 COMMANDS = {
     "list": "Show every sweep in the store as a table.",
     "show": "Show a sweep's dashboard, also that of a sweep which is only in the store.",
-    "stop": "End a sweep; its results stay.",
+    "stop": "End a sweep; its results stay. --drain: let the trials that run finish.",
     "pause": "Start no more trials until it resumes.",
     "resume": "Go on with a paused sweep, or with a stored one after a kernel restart.",
     "wait": "Block until the sweep ends; interrupting ends the wait, not the sweep.",
@@ -82,6 +82,12 @@ def _add_run_options(parser: Parser) -> Parser:
     )
     budget.add_argument(
         "--compute-time-limit", metavar="TIME", type=duration, help="As much, summed over trials."
+    )
+    budget.add_argument(
+        "--at-time-limit",
+        metavar="WHAT",
+        choices=("stop", "drain"),
+        help="Then stop running trials (default), or start no more and drain: let them finish.",
     )
     budget.add_argument(
         "--max-total-steps",
@@ -199,6 +205,10 @@ def command_parser(command: str) -> Parser:
         parser.add_argument("--run", action="store_true", help="Run the tuned cell on them, too.")
         parser.add_argument(
             "--trial", metavar="N", type=whole_number(0), help="Those of trial N, not of the best."
+        )
+    if command == "stop":
+        parser.add_argument(
+            "--drain", action="store_true", help="Start no more trials, let running ones finish."
         )
     parser.add_argument("--store", metavar="FOLDER", help="The store to look in.")
     return parser

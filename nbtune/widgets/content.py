@@ -58,15 +58,21 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
         "name": snapshot.name,
         "state": str(snapshot.status),
         # "60 of 60 trials" as the reason would say twice what the progress says.
-        "why": "" if snapshot.reason == trials else snapshot.reason,
+        "why": "" if snapshot.reason == trials else _why(snapshot),
         "plan": snapshot.plan,
         "progress": " · ".join([trials, *_times(snapshot)]),
-        "actions": _ACTIONS.get(snapshot.status, []),
+        "actions": ["stop"] if snapshot.draining else _ACTIONS.get(snapshot.status, []),
         "bar": [[str(s), counts[s] / _whole(snapshot)] for s in _BAR if counts[s]],
         "counts": [[str(status), words] for status, words in counted(counts)],
         "budgets": _budgets(snapshot),
         "alert": _alert(snapshot),
     }
+
+
+def _why(snapshot: Snapshot) -> str:
+    running = snapshot.counts[Status.RUNNING] if snapshot.draining else 0
+    finish = f"{plural(running, 'running trial')} to finish" if running else ""
+    return "; ".join(filter(None, [snapshot.reason, finish]))
 
 
 def _times(snapshot: Snapshot) -> list[str]:

@@ -182,3 +182,16 @@ def test_delete_removes_the_sweep_and_its_name(shell, say, swept, tmp_path):
 
 def test_delete_refuses_while_it_runs(refusal, slow):
     assert "sweep 'slow' is running: %tune stop slow first." in refusal("%tune delete slow")
+
+
+def test_stop_with_drain_lets_running_trials_finish(say, shell):
+    shell.run_cell(tune(f"draining {LINE}", SLOW.replace("1000", "30"))).raise_error()
+    sweep = shell.user_ns["draining"]
+    while not sweep.running:
+        time.sleep(0.01)
+
+    shown = say("%tune stop draining --drain")
+    sweep.wait()
+
+    assert shown.startswith("draining starts no more trials and ends with those that run;")
+    assert sweep.counts["stopped"] == 0

@@ -32,7 +32,12 @@ def words(text, cell=CELL, namespace=None):
 
 def test_option_is_completed_from_its_start():
     assert words("%%tune digits --sea") == ["--searcher"]
-    assert words("%%tune digits --t") == ["--trials", "--time-limit", "--trial-time-limit"]
+    assert words("%%tune digits --t") == [
+        "--trials",
+        "--time-limit",
+        "--trial-time-limit",
+        "--trial-max-steps",
+    ]
 
 
 def test_options_are_offered_where_nothing_else_can_stand():
