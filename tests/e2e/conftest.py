@@ -17,6 +17,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(1200))  # over what a page is waited for
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 from jupyter_client.manager import KernelManager
+from jupyterlab_page import PATIENCE_SECONDS
 
 MARK = "NBTUNE_TEST_MARK"
 
@@ -37,20 +38,20 @@ class Kernel:
     def _connect(self) -> None:
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=PATIENCE_SECONDS)
 
-    def run(self, source: str, *, seconds: float = 60) -> str:
+    def run(self, source: str) -> str:
         """Run a cell; return what it printed, returned or raised, without colour."""
         self.begin(source)
-        return self.finish(seconds=seconds)
+        return self.finish()
 
     def begin(self, source: str) -> None:
         """Send a cell, without waiting."""
         self.request = self.client.execute(source, store_history=True)
 
-    def finish(self, *, seconds: float = 60) -> str:
+    def finish(self) -> str:
         """Wait for the cell sent last; return what it printed, returned or raised."""
-        parts, deadline = [], time.monotonic() + seconds
+        parts, deadline = [], time.monotonic() + PATIENCE_SECONDS
         while True:
             message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
             if message["parent_header"].get("msg_id") != self.request:

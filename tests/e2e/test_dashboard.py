@@ -19,9 +19,8 @@ for epoch in range(1, 11):
     report(epoch=epoch, accuracy=lr * epoch / 10)"""
 
 BUSY = """import time
-end = time.monotonic() + 60
-while time.monotonic() < end:
-    pass"""
+while True:  # until the kernel is shut down
+    time.sleep(0)"""
 
 WAIT = "demo.wait()\nprint('the wait ended:', demo.status.value)"
 
@@ -37,7 +36,7 @@ def test_the_quickstart_runs_to_its_end_and_shows_the_result(page, lab):  # FEAT
     page.open("quickstart/quickstart.ipynb")
 
     page.run_all()
-    page.wait_idle(120)
+    page.wait_idle()
 
     assert "accuracy on held-out test data: 0.9" in page.text(len(sources) - 1)
     shown = eventually(lambda: saved_bundles(page, sweep))
@@ -65,7 +64,7 @@ def test_the_panel_of_a_trial_says_why_it_was_tried(page, write_notebook):
     page.run_all()
     rows, chosen = page.page.locator(".nbt-table tbody tr"), page.page.locator(".nbt-chosen")
 
-    rows.nth(0).dispatch_event("click", timeout=60_000)  # the rows never come to rest
+    rows.nth(0).dispatch_event("click")  # the rows never come to rest
     eventually(lambda: chosen.all_inner_texts() == ["default"])
 
     rows.nth(1).dispatch_event("click")
@@ -84,7 +83,7 @@ def test_stop_pressed_during_wait_ends_the_sweep(page, lab, write_notebook, kern
     assert page.is_running(3)
 
     page.click_button("Stop")
-    page.wait_idle(30)
+    page.wait_idle()
 
     assert ("7.3" in page.text(1)) == (kernel == "ipykernel73")
     assert page.text(3).strip() == "the wait ended: stopped"
@@ -96,7 +95,7 @@ def test_stop_pressed_while_another_cell_is_busy_ends_the_sweep(page, write_note
     eventually(page.points_drawn)
 
     page.click_button("Stop")
-    shown = eventually(lambda: saved_bundles(page, 1), seconds=20)
+    shown = eventually(lambda: saved_bundles(page, 1))
 
     assert page.is_running(2)
     assert "stopped by you" in shown[0]["text/plain"]
