@@ -24,7 +24,7 @@ _INTRODUCTION = """\
 tune a notebook cell, a function or a command line, beside the kernel
 
   %%tune NAME     --maximize METRIC | --minimize METRIC [options]    (the cell below is tuned)
-  %tune  FUNCTION --maximize METRIC | --minimize METRIC [options]
+  %tune  FUNCTION --maximize METRIC | --minimize METRIC [--param NAME=DOMAIN] [options]
   %tune  NAME --command LINE --param NAME=DOMAIN=DEFAULT --maximize METRIC [options]
   %tune  list | show | stop | pause | resume | wait | apply | delete  NAME
 
@@ -166,7 +166,7 @@ def _add_run_options(parser: Parser) -> Parser:
 
 
 def _add_command_options(parser: Parser) -> Parser:
-    command = parser.add_argument_group("a command line (%tune NAME --command ...)")
+    command = parser.add_argument_group("what is run (%tune NAME --command ...) and searched")
     command.add_argument(
         "--command", metavar="LINE", help="What to run; {{ lr }} stands for the value of lr."
     )
@@ -174,7 +174,8 @@ def _add_command_options(parser: Parser) -> Parser:
         "--param",
         metavar="NAME=DOMAIN",
         action="append",
-        help="What is searched, or fixed; again for each. NAME=DOMAIN=DEFAULT is tried first.",
+        help="What is searched, or fixed, also in place of what a function declares; again for "
+        "each. NAME=DOMAIN=DEFAULT is tried first.",
     )
     return parser
 

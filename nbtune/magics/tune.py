@@ -95,8 +95,6 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         options = function_parser().read(words)
         if options.function is None:
             raise UsageError("which function? Write %tune FUNCTION --maximize METRIC ...")
-        if options.param:
-            raise UsageError("--param goes with --command; a function declares its own params")
         self._check_known(options.function)
         function = evaluate(options.function, self.shell.user_ns, "%tune")
         if not callable(function):
@@ -105,9 +103,11 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         options.name = options.name or f"{options.function.rpartition('.')[2]}_sweep"
         self._check(options)
 
-        from nbtune.objective import from_function
+        from nbtune.objective import declared, from_function
 
-        self._run(from_function(function, title=partial(cells.title, self.shell)), options)
+        space = declared(options.param or (), self.shell.user_ns)
+        title = partial(cells.title, self.shell)
+        self._run(from_function(function, space, title=title), options)
 
     def _tune_command(self, words: list[str]) -> None:
         options = function_parser().read(words)

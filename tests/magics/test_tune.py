@@ -129,6 +129,21 @@ def test_name_option_names_the_sweep_of_a_function(shell):
     assert shell.user_ns["mine"].name == "mine"
 
 
+def test_a_line_adds_to_what_a_function_declares_and_stands_in_its_place(shell):
+    shell.run_cell(
+        "from nbtune import Real\ndef train(x: Real(0, 1), depth=2, seed=0): return {'score': x}"
+    )
+
+    shell.run_cell(
+        f"%tune train {LINE} --wait --param x=Real(5,6)=5.5 --param depth=Choice(2,4) "
+        "--param seed=7"
+    ).raise_error()
+
+    space = shell.user_ns["train_sweep"].space
+    assert space.defaults == {"x": 5.5, "depth": 2, "seed": 7}
+    assert all(5 <= trial.params["x"] <= 6 for trial in shell.user_ns["train_sweep"].top())
+
+
 # --- refusing
 
 
