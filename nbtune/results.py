@@ -146,9 +146,9 @@ class Results(ABC):
         return self.snapshot().reason
 
     @property
-    def counts(self) -> dict[Status, int]:
-        """The number of trials by status."""
-        return self.snapshot().counts
+    def counts(self) -> dict[str, int]:
+        """The number of trials by status, as in ``{"completed": 8, "failed": 1, ...}``."""
+        return {str(status): count for status, count in self.snapshot().counts.items()}
 
     @property
     def running(self) -> list[Trial]:

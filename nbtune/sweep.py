@@ -800,9 +800,9 @@ class Sweep(Results):
 
     def __repr__(self) -> str:
         snapshot = self.snapshot()
-        limit = f" of {snapshot.trial_limit}" if snapshot.trial_limit else ""
-        ended = sum(trial.status.ended for trial in snapshot.trials)
-        return f"<Sweep {self._name!r}: {snapshot.status}, {ended}{limit} trials{_found(snapshot)}>"
+        progress = snapshot.progress
+        why = f" ({snapshot.reason})" if snapshot.reason not in ("", progress) else ""
+        return f"<Sweep {self._name!r}: {snapshot.status}{why}, {progress}{_found(snapshot)}>"
 
 
 def _found(snapshot: Snapshot) -> str:

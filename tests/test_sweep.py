@@ -13,6 +13,7 @@ from nbtune import Choice, Int, Real, SpecError, Sweep, SweepError, TrialError, 
 from nbtune.engine import SweepEnded, SweepStatus, TrialEnded, TrialStarted
 from nbtune.schedulers import Hyperband
 from nbtune.searchers import Grid, Points, Random
+from nbtune.stopping import MetricThreshold
 from nbtune.trial import Status
 from nbtune.workers import Inline, Local, Simulated
 
@@ -209,6 +210,20 @@ def test_hyperband_stops_trials_at_rungs_and_says_so():  # FEATURES A4
     assert counts[Status.STOPPED] > 0
     stopped = [trial for trial in done.snapshot().trials if trial.status is Status.STOPPED]
     assert all(trial.steps in (1, 3) and "rung" in trial.reason for trial in stopped)
+
+
+def test_counts_print_as_plain_words():
+    done = sweep(trials=2).run()
+
+    assert repr(done.counts).startswith("{'pending': 0, 'running': 0, 'paused': 0, 'completed': 2")
+
+
+def test_a_sweep_that_a_rule_completed_is_not_shown_as_unfinished():
+    done = sweep(trials=9, stop_when=MetricThreshold("loss", 1)).run()
+
+    assert repr(done).startswith(
+        f"<Sweep 'parabola': completed ({done.reason}), 1 trial, best loss"
+    )
 
 
 def test_the_same_seed_gives_the_same_sweep():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pictured import FAILURE, Shown, curve, ended, made, mixed, snapshot
 
+from nbtune import Choice, Int, Real, Space
 from nbtune.engine import Spending, SweepStatus
 from nbtune.plots.curves import TRACES
 from nbtune.plots.lines import CurveBook
@@ -93,6 +94,21 @@ def test_the_bar_counts_trials_by_status():
     assert ["failed", "1 failed"] in head["counts"]
 
 
+def test_a_sweep_that_another_limit_completed_has_no_trials_ahead():
+    of = dataclasses.replace(ended(mixed()), reason="the time limit", trial_limit=60)
+
+    head = content.head(of)
+
+    assert head["progress"].startswith("10 trials ·")
+    assert sum(share for _, share in head["bar"]) == pytest.approx(1)
+
+
+def test_a_stopped_sweep_says_of_how_many_trials_it_was():
+    of = dataclasses.replace(ended(mixed()), status=SweepStatus.STOPPED, trial_limit=60)
+
+    assert content.head(of)["progress"].startswith("10 of 60 trials ·")
+
+
 def test_a_paused_sweep_can_be_resumed():
     paused = dataclasses.replace(mixed(), status=SweepStatus.PAUSED)
 
@@ -119,6 +135,38 @@ def test_when_all_trials_fail_their_traceback_is_shown_once():
 
     assert alert["title"] == "All 3 trials so far failed"
     assert "Cell In[3]" in alert["traceback"]
+
+
+def test_the_failure_of_a_sweep_is_said_once():
+    reason = f"all 3 trials failed, the first with {content.worded(FAILURE)}"
+    of = dataclasses.replace(
+        snapshot(*(made(n, [], Status.FAILED, failure=FAILURE) for n in range(3))),
+        status=SweepStatus.FAILED,
+        reason=reason,
+        failure=FAILURE,
+    )
+
+    head = content.head(of)
+
+    assert head["alert"]["title"] == "All 3 trials failed"
+    assert head["alert"]["message"] == content.worded(FAILURE)
+    assert head["why"] == ""
+
+
+def test_a_failure_of_the_first_trials_counts_those_that_failed():
+    trials = [made(n, [], Status.FAILED, failure=FAILURE) for n in range(3)]
+    trials.append(made(3, [0.5], Status.STOPPED, reason="the sweep failed"))
+    of = dataclasses.replace(snapshot(*trials), status=SweepStatus.FAILED, failure=FAILURE)
+
+    assert content.head(of)["alert"]["title"] == "3 of 4 trials failed"
+
+
+def test_a_failure_that_is_no_trials_is_that_of_the_sweep():
+    of = dataclasses.replace(
+        snapshot(made(0, [0.5])), status=SweepStatus.FAILED, failure=FAILURE, reason="it raised"
+    )
+
+    assert content.head(of)["alert"]["title"] == "The sweep failed"
 
 
 def test_one_failure_among_others_is_no_alert():
@@ -164,6 +212,44 @@ def test_numbers_of_params_are_aligned_right_and_names_left():
     assert dict(zip(table["names"], table["numeric"], strict=True)) == {
         "lr": True, "width": True, "depth": True, "activation": False
     }  # fmt: skip
+
+
+def test_the_panel_says_a_failure_once_with_its_step():
+    trial = made(0, [0.1], Status.FAILED, failure=FAILURE, reason="ValueError at epoch 1: no")
+
+    panel = content.panel(snapshot(trial), trial)
+
+    assert (panel["why"], panel["failure"]) == ("", "ValueError at epoch 1: no")
+
+
+def conditional(*params):
+    """A snapshot of trials of a space with a branch for each model."""
+    linear, forest = Space({"C": Real(0.0, 1.0)}), Space({"depth": Int(1, 9)})
+    space = Space({"model": Choice(linear, forest), "seed": Choice(None, 3, 5)})
+    trials = [made(n, [0.5], params=chosen) for n, chosen in enumerate(params)]
+    return snapshot(*trials, space=space)
+
+
+def test_the_column_of_a_choice_of_branches_names_the_branch():
+    of = conditional(
+        {"model": {"C": 0.25}, "seed": None},
+        {"model": {"depth": 4}, "seed": 3},
+    )
+
+    table = table_of(of)
+    cells = {row[0]: dict(zip(table["names"], row[2], strict=True)) for row in table["rows"]}
+
+    names = of.space["model"].labels
+    assert cells[0] == {"model": names[0], "model.C": "0.25", "model.depth": "", "seed": "None"}
+    assert cells[1] == {"model": names[1], "model.C": "", "model.depth": "4", "seed": "3"}
+
+
+def test_the_best_and_the_panel_name_the_branch():
+    of = conditional({"model": {"C": 0.25}, "seed": 5})
+
+    shown = [content.best(of)["params"], content.panel(of, of.trials[0])["params"]]
+
+    assert [[name for name, _ in params] for params in shown] == [["model", "model.C", "seed"]] * 2
 
 
 def test_the_panel_shows_the_end_of_a_long_log(tmp_path):

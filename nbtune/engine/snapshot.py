@@ -83,6 +83,19 @@ class Snapshot:
         return min(known, default=None)
 
     @property
+    def progress(self) -> str:
+        """How many trials are over: "10 of 60 trials", or "10 trials" where no limit is ahead.
+
+        A sweep that another limit has completed has none: "2 of 9 trials" would read as unfinished.
+        """
+        # A paused trial has had its turn: all of them may be paused when the last has.
+        over = sum(trial.status.ended or trial.status is Status.PAUSED for trial in self.trials)
+        limit = self.trial_limit
+        if limit and (over >= limit or self.status is not SweepStatus.COMPLETED):
+            return f"{over:,} of {limit:,} trial{'s' * (limit != 1)}"
+        return f"{over:,} trial{'s' * (over != 1)}"
+
+    @property
     def counts(self) -> dict[Status, int]:
         """The number of trials by status, every status present."""
         counted = Counter(trial.status for trial in self.trials)

@@ -1,7 +1,7 @@
 """Parallel coordinates: one axis a dimension, the objectives last, one line a trial."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,16 +189,6 @@ def _told(positions: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
     return 1.0 - float(within) / ranks.size / total
 
 
-def _value_at(dim: Dimension, params: Mapping[str, Any]) -> Any:
-    """Return the dimension's value in params, None where its branch was not chosen."""
-    value: Any = params
-    for key in dim.keys:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
-
-
 def _position(domain: Domain, value: Any) -> float:
     """Return where a value lies on its axis, NaN for what is not there."""
     if value is None and not isinstance(domain, Choice):
@@ -223,7 +213,7 @@ def _positions(dim: Dimension, trials: Sequence[Trial], book: CurveBook) -> NDAr
     known = book.positions.setdefault(f"{dim.path}: {dim.domain!r}", {})
     for trial in trials:
         if trial.number not in known:
-            known[trial.number] = _position(dim.domain, _value_at(dim, trial.params))
+            known[trial.number] = _position(dim.domain, dim.value_in(trial.params))
     return np.array([known[trial.number] for trial in trials], dtype=np.float64)
 
 

@@ -36,6 +36,15 @@ class Dimension:
         """The name in `Space.flatten` and in tables, "model.C"."""
         return ".".join(self.keys)
 
+    def value_in(self, params: Mapping[str, Any]) -> Any:
+        """Return this dimension's value in params, None where its branch was not chosen."""
+        value: Any = params
+        for key in self.keys:
+            if not isinstance(value, Mapping) or key not in value:
+                return None
+            value = value[key]
+        return value
+
 
 class Space(Mapping[str, Domain], Branch):
     """Named domains.

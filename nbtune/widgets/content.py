@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from nbtune.plots.words import (
     shortened,
 )
 from nbtune.schedulers import Explanation
+from nbtune.space import Choice
+from nbtune.space.narrowing import admits
 from nbtune.trial import Failure, Goal, Status, Trial
 
 __all__ = [
@@ -49,23 +51,20 @@ _ACTIONS = {
 
 def head(snapshot: Snapshot) -> dict[str, Any]:
     """Return name, state, progress and what can be done now."""
-    counts = snapshot.counts
-    # A paused trial has had its turn: all of them may be paused when the last has.
-    over = sum(counts[status] for status in counts if status.ended or status is Status.PAUSED)
-    limit = snapshot.trial_limit
-    trials = f"{over:,} of {plural(limit, 'trial')}" if limit else plural(over, "trial")
+    counts, alert = snapshot.counts, _alert(snapshot)
     return {
         "name": snapshot.name,
         "state": str(snapshot.status),
-        # "60 of 60 trials" as the reason would say twice what the progress says.
-        "why": "" if snapshot.reason == trials else _why(snapshot),
+        # "60 of 60 trials" as the reason would say twice what the progress says, and that of a
+        # failed sweep what the alert says.
+        "why": "" if alert or snapshot.reason == snapshot.progress else _why(snapshot),
         "plan": snapshot.plan,
-        "progress": " · ".join([trials, *_times(snapshot)]),
+        "progress": " · ".join([snapshot.progress, *_times(snapshot)]),
         "actions": ["stop"] if snapshot.draining else _ACTIONS.get(snapshot.status, []),
         "bar": [[str(s), counts[s] / _whole(snapshot)] for s in _BAR if counts[s]],
         "counts": [[str(status), words] for status, words in counted(counts)],
         "budgets": _budgets(snapshot),
-        "alert": _alert(snapshot),
+        "alert": alert,
     }
 
 
@@ -114,7 +113,7 @@ def _left(budget: Spending, snapshot: Snapshot) -> str:
 def _whole(snapshot: Snapshot) -> float:
     """Return how many trials the full width of the bar stands for."""
     known = len(snapshot.trials)
-    if snapshot.trial_limit:
+    if snapshot.trial_limit and snapshot.status is not SweepStatus.COMPLETED:
         return max(1, snapshot.trial_limit, known)
     if snapshot.time_limit and not snapshot.status.ended:
         return max(1.0, known / min(1.0, max(0.02, snapshot.elapsed / snapshot.time_limit)))
@@ -123,16 +122,19 @@ def _whole(snapshot: Snapshot) -> float:
 
 def _alert(snapshot: Snapshot) -> dict[str, str] | None:
     """Return the one failure that explains why there is nothing good to see."""
-    if snapshot.failure is not None:
-        return _reported(snapshot.reason or "The sweep failed", snapshot.failure)
     over = [trial for trial in snapshot.trials if trial.status.ended]
-    if not over or any(trial.status is not Status.FAILED for trial in over):
-        return None
     failures = [trial.failure for trial in over if trial.failure is not None]
-    if not failures:
+    failed = f"{len(failures)} of {plural(len(over), 'trial')}"
+    if over and all(trial.status is Status.FAILED for trial in over):
+        failed = "The only trial" if len(over) == 1 else f"All {len(over)} trials"
+        failed += "" if snapshot.status.ended else " so far"
+    elif snapshot.failure is None:
         return None
-    every = "The only trial so far" if len(over) == 1 else f"All {len(over)} trials so far"
-    return _reported(f"{every} failed", failures[-1])
+    # A searcher's failure, or a metric that was never reported, is that of no trial.
+    if snapshot.failure is not None and snapshot.failure not in failures:
+        return _reported("The sweep failed", snapshot.failure)
+    failure = snapshot.failure or next(reversed(failures), None)
+    return None if failure is None else _reported(f"{failed} failed", failure)
 
 
 def worded(failure: Failure) -> str:
@@ -156,7 +158,7 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
     if trial is None:
         line = f"the {_sought(goal)} {ranked_by(goal, snapshot.step_name)} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
-    flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot, goal)
+    flat, at = named_params(snapshot, trial), _at_step(trial, snapshot, goal)
     metric = ranked_by(goal, snapshot.step_name)
     return {
         "value": number(trial.value_for(goal)),
@@ -234,6 +236,26 @@ def _ranked_by_front(snapshot: Snapshot) -> list[Trial]:
     return placed + [trial for trial in reversed(snapshot.trials) if trial.number not in known]
 
 
+def named_params(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
+    """Return a trial's params on one level, each branch that was chosen before its own params.
+
+    Of ``{"model": {"C": 1.0}}`` both ``model``, the branch's name, and ``model.C``.
+    """
+    branches = {
+        dim.path: dim.domain.labels[dim.domain.index(value)]
+        for dim in snapshot.space.dims
+        if isinstance(dim.domain, Choice)
+        and isinstance(value := dim.value_in(trial.params), Mapping)
+        and admits(dim.domain, value)
+    }
+    named: dict[str, Any] = {}
+    for name, value in snapshot.space.flatten(trial.params).items():
+        outer = [path for path in branches if name.startswith(f"{path}.")]
+        named |= {path: branches[path] for path in outer}
+        named[name] = branches.get(name, value)
+    return named
+
+
 def table_columns(snapshot: Snapshot) -> list[str]:
     """Return the dimensions that have a column, as dotted names; constants have none."""
     return list(dict.fromkeys(dim.path for dim in snapshot.space.dims))[:MOST_COLUMNS]
@@ -264,9 +286,10 @@ def table(
     names = table_columns(snapshot)
     goals = snapshot.goals
     columns = [aligned([trial.value_for(goal) for trial in shown]) for goal in goals]
+    first = [named_params(snapshot, trial) for trial in snapshot.trials[:8]]
     rows = []
     for trial, *values in zip(shown, *columns, strict=True):
-        flat = snapshot.space.flatten(trial.params)
+        flat = named_params(snapshot, trial)
         cells = [param(flat[name]) if name in flat else "" for name in names]
         stood = standing(trial, explain(trial), snapshot) if explain else ""
         why = stood or note(trial, snapshot)
@@ -274,17 +297,16 @@ def table(
     return {
         "metrics": [ranked_by(goal, snapshot.step_name) for goal in goals],
         "names": names,
-        "numeric": [_is_numeric(snapshot, name) for name in names],
+        "numeric": [_is_numeric([flat.get(name) for flat in first]) for name in names],
         "best": [trial.number for trial in snapshot.front],
         "rows": rows,
         "more": _left_out(len(listed) - len(shown), snapshot),
     }
 
 
-def _is_numeric(snapshot: Snapshot, name: str) -> bool:
-    flat = (snapshot.space.flatten(trial.params).get(name) for trial in snapshot.trials[:8])
+def _is_numeric(values: Sequence[Any]) -> bool:
     return all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) for v in flat if v is not None
+        isinstance(v, (int, float)) and not isinstance(v, bool) for v in values if v is not None
     )
 
 
@@ -349,7 +371,7 @@ def panel(
 ) -> dict[str, Any]:
     """Return all that is known of one trial; `told` is what ``sweep.explain`` says of it."""
     failure, aims = trial.failure, {goal.metric for goal in snapshot.goals}
-    flat = snapshot.space.flatten(trial.params)
+    flat = named_params(snapshot, trial)
     log = trial.log
     tail = log[-LOG_TAIL_CHARACTERS:]
     if len(tail) < len(log):
@@ -357,14 +379,15 @@ def panel(
     return {
         "number": trial.number,
         "status": str(trial.status),
-        "why": standing(trial, told, snapshot) or trial.reason,
+        # A failed trial's reason is its failure, with the step: it stands beside its traceback.
+        "why": "" if failure else standing(trial, told, snapshot) or trial.reason,
         "facts": [[name, text] for name, text in _facts(snapshot, trial, clock) if text],
         "metrics": [[k, number(v)] for k, v in trial.metrics.items() if k not in aims],
         "params": [[name, shortened(repr(value), 60)] for name, value in flat.items()],
         "chosen": trial.why,
         "log": tail.rstrip(),
         "traceback": failure.traceback.rstrip() if failure else "",
-        "failure": shortened(worded(failure), 300) if failure else "",
+        "failure": shortened(trial.reason or worded(failure), 300) if failure else "",
         "code": f"{snapshot.name}.trial({trial.number})",
         "kill": trial.status is Status.RUNNING,
     }

@@ -31,12 +31,12 @@ def notebook(*cells: str, path: Path, kernel: str = "python3") -> None:
     nbformat.write(content, path)
 
 
-def eventually(claim: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, every: float = 0.2) -> Any:
+def eventually(claim: Callable[[], Any], *, every: float = 0.2) -> Any:
     """Return what `claim` returns as soon as that is true; fail with its last value."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (value := claim()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not true within {seconds} s; last value: {value!r}")
+            raise AssertionError(f"not true within {PATIENCE_SECONDS} s; last value: {value!r}")
         time.sleep(every)
     return value
 
