@@ -113,6 +113,11 @@ class Reporter:
         self._names: set[str] = set()  # that have been looked at
         self._lock = threading.RLock()
 
+    @property
+    def has_reported(self) -> bool:
+        """Whether the trial has reported, in this run of it or in an earlier one."""
+        return max(self.last_step, self.known_until) > 0
+
     def report(self, step: object, metrics: dict[str, object], caller: Callable[[], str]) -> None:
         """Check one report and send it; raise `ReportError` where it breaks the contract."""
         if self.over:
@@ -285,6 +290,12 @@ def report(step: int | None = None, **metrics: Any) -> None:
     ------
     ReportError
         When the step is not a positive integer or does not grow, or a metric is not a number.
+
+    Notes
+    -----
+    What a function returns, a number or a dict of numbers, is its last report, one step after the
+    others; metrics that it has reported with the same values are not told again. The value of a
+    cell's last expression counts only where the cell has reported nothing.
     """
     reporter = active_reporter()
     if reporter is None:

@@ -8,10 +8,12 @@ import threading
 import numpy as np
 import pytest
 
-from nbtune.context import report
+from nbtune import Sweep
+from nbtune.context import CurrentTrial, Reporter, report, reporting
 from nbtune.exceptions import ObjectiveError, SpaceError
 from nbtune.objective import Payload, from_cell, write_payload
 from nbtune.objective.names import free_names
+from nbtune.workers import Inline, Local
 
 
 def notebook(code=""):
@@ -295,6 +297,32 @@ def test_value_of_the_last_expression_counts_when_it_is_a_metric(last, value):
 
     assert result == value
     assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    "last", ["(current_trial().dir / 'n.txt').write_text('abc')", "len('abc')", "3", "{'a': 3}"]
+)
+@pytest.mark.parametrize("workers", [Inline, Local], ids=["inline", "local"])
+def test_last_expression_of_a_cell_that_reports_is_no_metric(last, workers, tmp_path):
+    source = f"x: Real(1, 2)\nfor step in (1, 2):\n    report(loss=x / step)\n{last}"
+
+    sweep = Sweep(cell(source), minimize="loss", trials=2, workers=workers(1), store=tmp_path).run()
+
+    for trial in sweep.snapshot().trials:
+        assert [report.metrics for report in trial.reports] == [
+            {"loss": trial.params["x"]},
+            {"loss": trial.params["x"] / 2},
+        ]
+
+
+def test_last_expression_does_not_count_after_the_reports_of_an_earlier_run(tmp_path):
+    trial = CurrentTrial(number=0, params={"lr": 0.5}, dir=tmp_path, seed=1)
+    reporter = Reporter(trial, lambda step, metrics: None, known_until=3)
+
+    with reporting(reporter):
+        value = cell("lr: Real(0, 1)\nlr").call({"lr": 0.5})
+
+    assert value is None
 
 
 def test_names_of_nbtune_need_no_import(capsys):

@@ -75,6 +75,35 @@ def test_the_defaults_are_tried_first():
     assert sweep().run().trial(0).params == {"x": 0.5, "kind": "a"}
 
 
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ("loss", [{"loss": 2.0}, {"loss": 1.0}]),
+        ("{'loss': loss}", [{"loss": 2.0}, {"loss": 1.0}]),
+        ("{'loss': loss, 'test': 3}", [{"loss": 2.0}, {"loss": 1.0}, {"test": 3.0}]),
+        ("{'loss': 0.5}", [{"loss": 2.0}, {"loss": 1.0}, {"loss": 0.5}]),
+    ],
+)
+def test_what_a_function_returns_adds_a_step_only_for_what_it_has_not_reported(returned, expected):
+    def train(x: Real(0, 1) = 0.5):
+        for step in (1, 2):
+            loss = 2 / step
+            report(step=step, loss=loss)
+        return eval(returned)
+
+    done = sweep(train, trials=1).run()
+
+    assert [report.metrics for report in done.trial(0).reports] == expected
+
+
+def test_nan_that_is_returned_after_it_was_reported_adds_no_step():
+    def train(x: Real(0, 1) = 0.5):
+        report(loss=math.nan)
+        return math.nan
+
+    assert sweep(train, trials=1).run().trial(0).steps == 1
+
+
 asked = set()  # on which threads; a sweep copies its searcher
 
 

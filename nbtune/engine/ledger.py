@@ -1,6 +1,7 @@
 """The engine's books: every trial as it runs, what has been spent, who is best."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -135,6 +136,14 @@ class Run:
                 return metrics[metric]
         return None
 
+    def news(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return those metrics whose last value is another, or which have none."""
+        return {
+            name: value
+            for name, value in metrics.items()
+            if (known := self.value(name)) is None or not _same(known, value)
+        }
+
     def value_for(self, goal: Goal, count: int | None = None) -> float | None:
         """Return the value by which `goal` ranks the run, after all reports or the first `count`.
 
@@ -178,6 +187,10 @@ class Run:
                 dir=self._dir,
             )
         return self._snapshot
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 class Ledger:

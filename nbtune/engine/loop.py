@@ -466,8 +466,8 @@ class Engine:
         if not stopping and deserves_retry(run, event, self._ledger.budget):
             self._start_over(run, event)
             return
-        if event.result:
-            report = Report(run.last_step + 1, event.result, event.time)
+        if result := run.news(event.result or {}):
+            report = Report(run.last_step + 1, result, event.time)
             self._ledger.report(run, [report])
             self._clerk.report(run, [report])
             self._obey(self._watch.reported(run, [report]))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nbtune.context import active_reporter
 from nbtune.trial import Params
 
 __all__ = ["PARAMS", "RESULT", "Call", "CellCall", "FunctionCall", "Sources", "display", "finish"]
@@ -132,12 +133,13 @@ class CellCall(Call):
         self._fresh = False
 
     def __call__(self, params: Params) -> Any:
-        """Run the cell once; return the value of its last expression if it is a metric, or more.
+        """Run the cell once; return the value of its last expression where that is its result.
 
         Returns
         -------
         number, dict of str to number, or None
-            None when the cell ends in anything else.
+            None when the trial has reported: a cell ends in whatever the notebook shall show.
+            None too when the last expression is neither a number nor numbers by name.
         """
         if not self._fresh:
             return self._another()(params)
@@ -147,6 +149,9 @@ class CellCall(Call):
         running = eval(self._code, self._globals)
         if inspect.iscoroutine(running):
             finish(running)
+        reporter = active_reporter()
+        if reporter is not None and reporter.has_reported:
+            return None
         return _metrics(self._globals.get(RESULT))
 
     def parts(self) -> Mapping[str, Any]:

@@ -29,7 +29,8 @@ def from_cell(
     """Return a cell as objective.
 
     A top-level annotated assignment whose annotation is a domain is searched; what it assigns is
-    tried first.
+    tried first. The value of the cell's last expression is its metric only where the trial has
+    reported nothing.
 
     Parameters
     ----------
