@@ -9,14 +9,14 @@ from nbtune.definition import Definition
 from nbtune.engine import edit_row
 from nbtune.exceptions import SpaceError, SweepError, nearest
 from nbtune.objective import taken_by
-from nbtune.space import Edit, Space, Timeline
+from nbtune.space import Constant, Edit, Space, Timeline
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.trial import Params
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["edited", "edited_space", "edits_frame", "store_edit", "whole_space"]
+__all__ = ["edited", "edited_space", "edits_frame", "refixed", "store_edit", "whole_space"]
 
 
 def edited_space(
@@ -56,6 +56,26 @@ def whole_space(
     kept = Space(given)
     gone = {name: domain.default for name, domain in space.items() if name not in kept}
     return edited_space(space, {**given, **gone}, load)
+
+
+def refixed(
+    space: Space, params: Mapping[str, Any], load: Callable[[], Callable[[Params], Any]]
+) -> Space:
+    """Return `space` with what is not searched fixed at the values of `params`.
+
+    A name that the space lacks must be a parameter of the objective, which `load` returns.
+
+    Raises
+    ------
+    SpaceError, ObjectiveError
+        When a name is no param of the objective, or a number is replaced by something else.
+    """
+    fixed = {
+        name: Constant(value)
+        for name, value in params.items()
+        if name not in space or space[name].size == 1
+    }
+    return edited_space(space, fixed, load)
 
 
 def edited(definition: Definition, space: Space, *, trial: int) -> Definition:

@@ -22,7 +22,7 @@ from nbtune.definition import (
     seed_of,
     workers_of,
 )
-from nbtune.editing import edited, edited_space, edits_frame, store_edit, whole_space
+from nbtune.editing import edited, edited_space, edits_frame, refixed, store_edit, whole_space
 from nbtune.engine import Engine, Snapshot
 from nbtune.exceptions import SweepError
 from nbtune.launching import create_row, engine_of, store_definition
@@ -716,27 +716,37 @@ class Sweep(Results):
     def selected(self, numbers: Sequence[int] | None) -> None:
         self._selected = None if numbers is None else sorted(numbers)
 
-    def rerun(self, params: Params | None = None) -> Any:
+    def rerun(self, params: Params | None = None, **changes: Any) -> Any:
         """Run the objective here, once, outside the search; reports are shown, not stored.
+
+        A param that was fixed in the search may have another value here, as in
+        ``sweep.rerun(epochs=50)``: the best params, with more epochs.
 
         Parameters
         ----------
         params : dict, optional
             By default the best, of which there must be one: with several objectives say which, as
-            in ``sweep.rerun(sweep.best[0].params)``. Those left out take their defaults.
+            in ``sweep.rerun(sweep.best[0].params)``. Those left out take their defaults. A dict
+            that names only what was not searched changes the best params.
+        **changes
+            Other values of single params, by name.
 
         Returns
         -------
         object
             What the objective returns.
         """
-        return self._shipment.call(self._chosen(params))
+        return self._shipment.call(self._chosen(params, changes))
 
-    def _chosen(self, params: Params | None) -> Params:
+    def _chosen(self, params: Params | None, changes: Mapping[str, Any] | None = None) -> Params:
         """Return these params, checked and completed, or those of the one best trial."""
         known = self.snapshot().space  # a trial may be of a space that was edited since
-        chosen = self._best().params if params is None else {**self.space.defaults, **params}
-        return known.validate(chosen)
+        given = {**(params or {}), **(changes or {})}
+        space = refixed(known, given, lambda: self._shipment.call)
+        names_searched = any(name in known and known[name].size != 1 for name in params or {})
+        from_defaults = names_searched or params == {}
+        base = self.space.defaults if from_defaults else self._best().params
+        return space.validate({**base, **given})
 
     def apply(
         self, namespace: dict[str, Any] | None = None, *, params: Params | None = None

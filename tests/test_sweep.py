@@ -9,7 +9,7 @@ import time
 import pytest
 
 import nbtune
-from nbtune import Choice, Int, Real, SpecError, Sweep, SweepError, TrialError, report
+from nbtune import Choice, Int, NbtuneError, Real, SpecError, Sweep, SweepError, TrialError, report
 from nbtune.engine import SweepEnded, SweepStatus, TrialEnded, TrialStarted
 from nbtune.schedulers import Hyperband
 from nbtune.searchers import Grid, Points, Random
@@ -465,6 +465,66 @@ def test_rerun_runs_the_objective_here_on_the_best_params(capsys):  # FEATURES A
     done.rerun()
 
     assert capsys.readouterr().out.startswith("step 1  loss")
+
+
+def fitted(lr: Real(0, 1) = 0.5, epochs=3, verbose=False):
+    for epoch in range(1, epochs + 1):
+        report(epoch=epoch, loss=lr / epoch)
+    return lr, epochs, verbose
+
+
+def fixed(**options):
+    """Return a sweep in which ``epochs`` is fixed, over; its best trial is number 1."""
+    points = Points([{"lr": 0.5, "epochs": 3}, {"lr": 0.25, "epochs": 3}])
+    return sweep(fitted, space={"epochs": 3}, searcher=points, **options).run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes"),
+    [((), {"epochs": 5}), (({"epochs": 5},), {}), (({"lr": 0.25},), {"epochs": 5})],
+)
+def test_rerun_takes_other_values_of_what_was_fixed(arguments, changes, capsys):
+    assert fixed().rerun(*arguments, **changes) == (0.25, 5, False)
+
+
+def test_rerun_takes_params_of_the_function_that_the_space_lacks(capsys):
+    assert fixed().rerun(verbose=True) == (0.25, 3, True)
+
+
+def test_rerun_changes_the_params_that_it_is_given(capsys):
+    done = fixed()
+
+    assert done.rerun(done.trial(0).params, epochs=1) == (0.5, 1, False)
+
+
+def test_rerun_of_no_params_at_all_takes_the_defaults(capsys):
+    assert fixed().rerun({}) == (0.5, 3, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 2.0}, r"lr: got 2.0"),
+        ({"epoch": 5}, r"'epoch' is not a parameter of fitted. Did you mean 'epochs'"),
+        ({"epochs": "many"}, r"epochs: got 'many', allowed is a value like 3"),
+    ],
+)
+def test_rerun_refuses_what_the_objective_cannot_take(changes, message):
+    with pytest.raises(NbtuneError, match=message):
+        fixed().rerun(**changes)
+
+
+def test_rerun_leaves_the_sweep_as_it_is(capsys):
+    done = fixed()
+
+    done.rerun(epochs=5)
+
+    assert done.best_params == {"lr": 0.25, "epochs": 3}
+    assert len(done.trials) == 2
+
+
+def test_apply_takes_other_values_of_what_was_fixed():
+    assert fixed().apply({}, params={"epochs": 5}) == {"lr": 0.25, "epochs": 5}
 
 
 # --- budgets, on virtual time
