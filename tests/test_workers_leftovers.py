@@ -30,7 +30,7 @@ def owner(tmp_path):
     """Start a process that holds a pool's folder; return the two."""
     started = []
 
-    def start(folder=tmp_path / "nbtune-abc"):
+    def start(folder=tmp_path / "nbtune-0123456789abcdef"):
         process = subprocess.Popen(
             [sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, text=True
         )
@@ -55,7 +55,7 @@ def test_the_folder_of_a_dead_pool_goes(tmp_path, owner):
     process.kill()
     process.wait()
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert not folder.exists()
 
@@ -63,7 +63,7 @@ def test_the_folder_of_a_dead_pool_goes(tmp_path, owner):
 def test_the_folder_of_a_living_pool_stays(tmp_path, owner):
     _, folder = owner()
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert (folder / "socket").exists()
 
@@ -76,25 +76,25 @@ def test_what_still_runs_of_a_dead_pool_ends(tmp_path, owner):
         ["sleep", "1000"], env={"NBTUNE_POOL": "0123456789abcdef.0.1."}, start_new_session=True
     )
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert orphan.wait(timeout=5) < 0
 
 
 def test_a_folder_in_the_making_stays(tmp_path):
-    (tmp_path / "nbtune-new").mkdir()
+    (tmp_path / "nbtune-00000000000000ff").mkdir()
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
-    assert (tmp_path / "nbtune-new").exists()
+    assert (tmp_path / "nbtune-00000000000000ff").exists()
 
 
 def test_an_empty_folder_that_was_never_claimed_goes(tmp_path):
-    folder = tmp_path / "nbtune-old"
+    folder = tmp_path / "nbtune-00000000000000ff"
     folder.mkdir()
     os.utime(folder, (0, 0))
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert not folder.exists()
 
@@ -105,34 +105,82 @@ def test_a_folder_that_only_looks_like_a_pools_stays(tmp_path):
     (folder / "chapter1.tex").touch()
     os.utime(folder, (0, 0))
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert (folder / "chapter1.tex").exists()
 
 
 def test_a_link_is_not_followed(tmp_path, owner):
     process, folder = owner(tmp_path / "elsewhere")
-    (tmp_path / "nbtune-link").symlink_to(folder)
+    (tmp_path / "nbtune-00000000000000ff").symlink_to(folder)
     process.kill()
     process.wait()
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert (folder / "socket").exists()
 
 
-def test_semaphores_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
-    dead = tmp_path / f"sem.loky-{dead_pid()}-abc"
-    living = tmp_path / f"sem.loky-{os.getpid()}-abc"
-    other = tmp_path / f"sem.other-{dead_pid()}-abc"
-    for file in dead, living, other:
-        file.touch()
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [
+        ("nbtune-environment", b""),
+        ("nbtune-environment", b"0123456789abcdef"),
+        ("nbtune-0123456789abcdef", b""),
+        ("nbtune-0123456789abcdef", b"fedcba9876543210"),
+        ("nbtune-0123456789abcdef", b"0123456789abcdef\n"),
+    ],
+)
+def test_somebodys_folder_with_a_lock_of_its_own_stays(tmp_path, name, token):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "lock").write_bytes(token)
+    (folder / "socket").touch()
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
-    assert not dead.exists()
-    assert living.exists()
-    assert other.exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["lock", "socket"]
+
+
+def test_of_a_dead_pools_folder_only_what_a_pool_makes_goes(tmp_path, owner):
+    process, folder = owner()
+    for name in "slot-0.log", "slot-0.end", ".payload.12", "payload":
+        (folder / name).touch()
+    for name in "slot-a.log", "socket.txt", ".payload.bak", "results.csv":
+        (folder / name).touch()
+    (folder / "payload-copy").mkdir()
+    process.kill()
+    process.wait()
+
+    remove_leftovers([tmp_path])
+
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".payload.bak",
+        "payload-copy",
+        "results.csv",
+        "slot-a.log",
+        "socket.txt",
+    ]
+
+
+def test_semaphores_of_other_containers_stay():
+    elsewhere = Path(f"/dev/shm/sem.loky-{dead_pid()}-{os.getpid()}")
+    elsewhere.touch()
+
+    remove_leftovers()
+
+    assert elsewhere.exists()
+    elsewhere.unlink()
+
+
+def test_a_pool_makes_no_semaphores(tmp_path):
+    before = set(Path("/dev/shm").glob(f"sem.loky-{os.getpid()}-*"))
+
+    with Driver(Local(1), lambda params: 1, tmp_path / "sweep") as driver:
+        driver.run()
+        made = set(Path("/dev/shm").glob(f"sem.loky-{os.getpid()}-*")) - before
+
+    assert not made
 
 
 def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeypatch):
@@ -182,10 +230,10 @@ def test_another_living_kernel_goes_on_undisturbed(tmp_path):
 
 
 def test_a_claim_is_released_with_its_descriptor(tmp_path):
-    folder = tmp_path / "nbtune-abc"
+    folder = tmp_path / "nbtune-0123456789abcdef"
     folder.mkdir()
     os.close(claim(folder, "0123456789abcdef"))
 
-    remove_leftovers([tmp_path], tmp_path)
+    remove_leftovers([tmp_path])
 
     assert not folder.exists()

@@ -5,11 +5,13 @@ unpickled; what the driver sends is pickled, and only the holder of the key can 
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
@@ -24,6 +26,7 @@ _HEADER = struct.Struct("!I")
 _UNLIMITED = 2**32 - 1
 _HANDSHAKE_SECONDS = 5
 _SEND_SECONDS = 10
+_SHORTAGE_PAUSE = 0.05  # seconds until callers are accepted again, where no descriptor is free
 
 encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 """JSON text of a frame; NaN and infinity pass as JavaScript's names."""
@@ -134,7 +137,7 @@ class Listener:
     """Accepts workers: each connection is proved, and then served, on a thread of its own.
 
     A stranger that stays silent, talks nonsense or has the wrong key costs a thread for a few
-    seconds and nothing else.
+    seconds and nothing else. Where no thread can be had, the worker is turned away.
 
     Parameters
     ----------
@@ -152,21 +155,45 @@ class Listener:
         self._unproved: set[Link] = set()
         self._threads: set[threading.Thread] = set()
         self._closed = False
-        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sock.bind(os.fspath(address))
-        self._sock.listen(64)
+        self._turned_away = ""
+        self._sock = _listening(address)
         self._acceptor = threading.Thread(target=self._accept, name="nbtune-accept", daemon=True)
-        self._acceptor.start()
+        try:
+            self._acceptor.start()
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def turned_away(self) -> str:
+        """Say why the last worker was turned away since this was asked, "" if none was."""
+        with self._lock:
+            why, self._turned_away = self._turned_away, ""
+            return why
+
+    def renew(self, address: Path) -> None:
+        """Listen at the address anew: the socket's file was removed."""
+        with self._lock:
+            old, self._sock = self._sock, _listening(address)
+        _close_listening(old)
+
+    def turn_away(self, why: object) -> None:
+        """Take note of why a worker was not served."""
+        with self._lock:
+            self._turned_away = str(why)
 
     def _accept(self) -> None:
         while True:
+            sock = self._sock
             try:
-                sock, _ = self._sock.accept()
-            except OSError:
+                accepted, _ = sock.accept()
+            except OSError as error:
                 if self._closed:
                     return
+                if sock is self._sock:  # no free descriptor: whoever calls waits meanwhile
+                    self.turn_away(error)
+                    time.sleep(_SHORTAGE_PAUSE)
                 continue
-            link = Link(sock, limit=FRAME_LIMIT)
+            link = Link(accepted, limit=FRAME_LIMIT)
             thread = threading.Thread(
                 target=self._welcome, args=(link,), name="nbtune-worker", daemon=True
             )
@@ -176,24 +203,34 @@ class Listener:
                     return
                 self._unproved.add(link)
                 self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:  # "can't start new thread"
+                self.turn_away(error)
+                self._forget(thread, link)
 
     def _welcome(self, link: Link) -> None:
         try:
             if self._is_proved(link):
                 self._serve(link)
         finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
-            link.close()
+            self._forget(threading.current_thread(), link)
+
+    def _forget(self, thread: threading.Thread, link: Link) -> None:
+        with self._lock:
+            self._threads.discard(thread)
+            self._unproved.discard(link)
+        link.close()
 
     def _is_proved(self, link: Link) -> bool:
         try:
             link.patience(receive=_HANDSHAKE_SECONDS, send=_HANDSHAKE_SECONDS)
             _prove(link, self._key, first=True)
             link.patience(receive=0, send=_SEND_SECONDS)
-        except (AuthenticationError, OSError, EOFError, AssertionError, ValueError):
+        except (AuthenticationError, OSError, EOFError, AssertionError, ValueError) as error:
             # AssertionError is what Python 3.11 raises on a challenge that is none.
+            if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+                self.turn_away(error)
             return False
         finally:
             with self._lock:
@@ -205,14 +242,28 @@ class Listener:
         with self._lock:
             self._closed = True
             waiting = list(self._unproved)
-        # shutdown wakes the accepting thread, close alone would not.
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
         for link in waiting:
             link.wake()
+        _close_listening(self._sock)
         self._acceptor.join()
-        self._sock.close()
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
             thread.join()
+
+
+def _listening(address: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(os.fspath(address))
+        sock.listen(64)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close_listening(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread, close alone would not
+    sock.close()

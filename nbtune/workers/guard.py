@@ -7,6 +7,7 @@ code that holds the GIL.
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ def protect(
     with contextlib.suppress(PermissionError):  # it leads a session already
         os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ignored in the driver, it would be so here: no exit code of a child could be had.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # The driver spawned it with SIGINT blocked, so that none could hit it before this line.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Follows the thread that spawned this process, which lives as long as the pool.
@@ -59,6 +62,8 @@ def _redirect(log: str) -> None:
     os.dup2(output, 2)
     os.close(nothing)
     os.close(output)
+    if "PYTHONFAULTHANDLER" not in os.environ:
+        faulthandler.enable(2)
     for stream in sys.stdout, sys.stderr:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,27 +1,28 @@
-"""What dead kernels could not remove: their pools' folders with sockets, and loky's semaphores.
+"""What dead kernels could not remove: their pools' folders, and the data that they had shipped.
 
 A living pool holds a lock on a file in its folder, so that neither a process id that is used
 again nor another container's processes, which cannot be seen from here, are mistaken for its own.
+Only what a pool makes is removed: the folder is named by the token that the lock's file holds.
 """
 
 import contextlib
 import fcntl
 import os
 import re
-import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from nbtune.workers.reaper import end_family
+from nbtune.workers.reaper import LOCK, end_family, remove_folder
 
-__all__ = ["PREFIX", "claim", "remove_leftovers", "temporary_folders"]
+__all__ = ["claim", "make_folder", "remove_leftovers", "temporary_folders"]
 
-PREFIX = "nbtune-"
-_LOCK = "lock"
+_PREFIX = "nbtune-"
+_TOKEN = re.compile(r"[0-9a-f]{16}")
 _YOUNG = 60.0  # seconds; a folder without a lock that is younger may be in the making
-_SEMAPHORE = re.compile(r"sem\.loky-(\d+)-")
+_LONGEST = 100  # bytes; a path of a socket in it has at most 107
 
 
 def temporary_folders() -> list[Path]:
@@ -29,70 +30,70 @@ def temporary_folders() -> list[Path]:
     return list(dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp"))))
 
 
-def claim(folder: Path, token: str) -> int:
-    """Lock a new folder as that of a living pool; return the descriptor that holds the lock.
+def make_folder(token: str) -> Path:
+    """Return a new folder for a pool that only this user can enter.
 
     Parameters
     ----------
-    folder : Path
     token : str
-        What the pool's processes carry (`reaper.MARK`).
+        16 hexadecimal digits: what the pool's processes carry (`reaper.MARK`).
     """
-    new = folder / f".{_LOCK}"
-    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    place = Path(tempfile.gettempdir())
+    if len(os.fsencode(place / f"{_PREFIX}{token}")) > _LONGEST:
+        place = Path("/tmp")
+    folder = place / f"{_PREFIX}{token}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def claim(folder: Path, token: str) -> int:
+    """Lock a pool's folder as that of a living one; return the descriptor that holds the lock."""
+    new = folder / f".{LOCK}"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.write(descriptor, token.encode())
     with contextlib.suppress(OSError):  # a file system without locks: nobody else gets one either
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    new.rename(folder / _LOCK)  # there is none under this name that is not held
+    new.rename(folder / LOCK)  # there is none under this name that is not held
     return descriptor
 
 
-def remove_leftovers(
-    places: list[Path] | None = None, shared_memory: Path = Path("/dev/shm")
-) -> None:
+def remove_leftovers(places: list[Path] | None = None) -> None:
     """Remove what dead kernels of this user have left, and end what still runs of theirs.
 
     Parameters
     ----------
     places : list of Path, optional
         Where pools' folders lie; by default the temporary folders.
-    shared_memory : Path
-        Where semaphores lie.
     """
     for place in temporary_folders() if places is None else places:
-        for folder in _own(place, PREFIX):
+        for folder in _pool_folders(place):
             with contextlib.suppress(OSError):
-                _remove_folder(folder)
-    for semaphore in _own(shared_memory, "sem.loky-"):
-        match = _SEMAPHORE.match(semaphore.name)
-        if match is not None and not Path(f"/proc/{match[1]}").exists():
-            with contextlib.suppress(OSError):
-                semaphore.unlink()
+                _remove(folder)
 
 
-def _own(place: Path, prefix: str) -> Iterator[Path]:
-    """Yield this user's entries of a folder; links are not followed."""
+def _pool_folders(place: Path) -> Iterator[Path]:
+    """Yield what may be a pool's folder of this user; links are not followed."""
     with contextlib.suppress(OSError):
         for entry in place.iterdir():
-            with contextlib.suppress(OSError):
-                if entry.name.startswith(prefix) and entry.lstat().st_uid == os.getuid():
-                    yield entry
+            if _TOKEN.fullmatch(entry.name.removeprefix(_PREFIX)):
+                with contextlib.suppress(OSError):
+                    about = entry.lstat()
+                    if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid():
+                        yield entry
 
 
-def _remove_folder(folder: Path) -> None:
-    if folder.is_symlink() or not folder.is_dir():
-        return
+def _remove(folder: Path) -> None:
     try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        if time.time() - folder.stat().st_mtime > _YOUNG and not any(folder.iterdir()):
-            folder.rmdir()
+        if time.time() - folder.stat().st_mtime > _YOUNG:
+            folder.rmdir()  # raises unless it is empty: its pool died before it had claimed it
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its pool lives
-        token = os.read(descriptor, 64).decode("ascii", "replace")
-        if re.fullmatch(r"[0-9a-f]{16}", token):
+        token = folder.name.removeprefix(_PREFIX)
+        if os.read(descriptor, 64) == token.encode():  # else it only looks like a pool's
             end_family(f"{token}.")
-        shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(str(folder))
     finally:
         os.close(descriptor)

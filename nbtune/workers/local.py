@@ -127,7 +127,7 @@ class Local(Workers):
 
     def prepare(self) -> None:
         """Import loky, which takes a quarter of a second."""
-        from loky import process_executor  # noqa: F401, PLC0415 - that is the point
+        from loky.backend import popen_loky_posix  # noqa: F401, PLC0415 - that is the point
 
     def open(self, job: Job, inbox: Inbox) -> None:
         """Begin to bring up the processes.

@@ -5,27 +5,29 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
+import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nbtune.exceptions import WorkerError
 from nbtune.objective import payload
 from nbtune.workers import reaper
 from nbtune.workers.base import Event, Job
 from nbtune.workers.channel import Link, Listener
-from nbtune.workers.leftovers import PREFIX, claim, remove_leftovers
+from nbtune.workers.leftovers import claim, make_folder, remove_leftovers
 from nbtune.workers.runner import Task, serve
 from nbtune.workers.slot import Slot
 from nbtune.workers.spawner import Place, Spawner
 from nbtune.workers.switchboard import Switchboard
 
 __all__ = ["Pool"]
+
+_STDERR = 2  # the last of the standard descriptors
 
 
 class Pool:
@@ -57,16 +59,20 @@ class Pool:
         self._driver = os.getpid()
         self._closed = False
         self._closing = threading.Lock()
-        token = secrets.token_hex(8)
+        self._job = job
+        self._token = secrets.token_hex(8)
         key = secrets.token_bytes(32)
-        self._folder = _own_folder()
-        self._claim = claim(self._folder, token)
-        try:
-            task = replace(self._describe(job), memory=memory)
+        with contextlib.ExitStack() as undo:  # where a part cannot be had
+            _occupy_standard_descriptors()
+            self._folder = make_folder(self._token)
+            undo.callback(reaper.remove_folder, str(self._folder))
+            self._claim = claim(self._folder, self._token)
+            undo.callback(lambda: os.close(self._claim))
+            task = replace(self._describe(), memory=memory)
             self.slots = [
                 Slot(
                     index,
-                    token,
+                    self._token,
                     job.folder,
                     self._post,
                     last_words=self._folder / f"slot-{index}.end",
@@ -75,27 +81,29 @@ class Pool:
                 )
                 for index in range(len(places))
             ]
-            address = self._folder / "socket"
-            self._listener = Listener(address, key, self._welcome)
-            self._reaper = _Reaper(token, self._folder)
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._claim)
-            raise
-        self._sweeper = threading.Thread(target=remove_leftovers, name="nbtune-leftovers")
-        self._sweeper.start()
+            self._address = self._folder / "socket"
+            self._listener = Listener(self._address, key, self._welcome)
+            undo.callback(self._listener.close)
+            self._reaper = _Reaper(self._token, self._folder)
+            undo.callback(self._reaper.close)
+            self._sweeper = threading.Thread(target=remove_leftovers, name="nbtune-leftovers")
+            self._sweeper.start()
+            undo.callback(self._sweeper.join)
+            _close_first_at_exit()
+            self._spawner = Spawner(
+                self.slots,
+                places,
+                lambda slot, generation: (serve, str(self._address), key, slot, generation, task),
+                logs=self._folder,
+                memory=memory,
+                prepare=self._mend_folder,
+                turned_away=self._listener.turned_away,
+            )
+            undo.pop_all()
         _open_pools.add(self)
-        _close_first_at_exit()
-        self._spawner = Spawner(
-            self.slots,
-            places,
-            lambda slot, generation: (serve, str(address), key, slot, generation, task),
-            logs=self._folder,
-            memory=memory,
-            spawned=_close_first_at_exit,
-        )
 
-    def _describe(self, job: Job) -> Task:
+    def _describe(self) -> Task:
+        job = self._job
         job.folder.mkdir(parents=True, exist_ok=True)  # an error here is the caller's to see
         path = job.payload
         if path is None:
@@ -110,6 +118,28 @@ class Pool:
             data=job.data,
         )
 
+    def _mend_folder(self) -> None:
+        """Make anew what somebody has removed of the folder, as cleaners of ``/tmp`` do.
+
+        Raises
+        ------
+        OSError
+            When it cannot be made, or has become somebody else's.
+        """
+        folder = self._folder
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        about = folder.lstat()
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+            raise PermissionError(f"{folder} was removed, and what is there now is not nbtune's")
+        if not (folder / reaper.LOCK).exists():
+            os.close(self._claim)
+            self._claim = claim(folder, self._token)
+        if not self._address.exists():
+            self._listener.renew(self._address)
+        if self._job.payload is None and not (folder / "payload").exists():
+            payload.write(self._job.call, folder / "payload")
+
     def _post(self, event: Event) -> None:
         if not self._closed:
             self._post_open(event)
@@ -120,16 +150,24 @@ class Pool:
             link.patience(receive=30, send=10)
             frame, *_ = link.receive()
             _, index, generation, supervisor = json.loads(frame)
-            slot, supervisor = self.slots[index], int(supervisor)
+            slot = self.slots[index]
             link.patience(receive=0, send=10)
-        except (EOFError, OSError, ValueError, TypeError, IndexError, RecursionError):
+            alive = os.pidfd_open(int(supervisor))
+        except (EOFError, OSError, ValueError, TypeError, IndexError, RecursionError) as error:
+            self._listener.turn_away(error)
             return
-        if self._closed or not slot.claim(generation):
-            return
-        pid = link.peer()
-        self._reaper.add(pid)
-        slot.serve(link, pid, supervisor)
-        self._reaper.remove(pid)
+        try:
+            if self._closed or not slot.claim(generation):
+                return
+            pid = link.peer()
+            self._reaper.add(pid)
+            slot.serve(link, pid, alive)
+            self._reaper.remove(pid)
+        except Exception as error:
+            self._post(WorkerError(f"slot {index} is lost: {type(error).__name__}: {error}"))
+            raise
+        finally:
+            os.close(alive)
         if not self._closed:
             self._spawner.gone(slot, generation)
 
@@ -150,7 +188,7 @@ class Pool:
             self._spawner.close()
             self._reaper.close()  # the last sweep is its
             self._sweeper.join()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            reaper.remove_folder(str(self._folder))
             os.close(self._claim)
             _open_pools.discard(self)
 
@@ -206,13 +244,15 @@ class _Reaper:
             self._process.wait()
 
 
-def _own_folder() -> Path:
-    """Return a new folder that only this user can enter, its path short enough for a socket."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if len(os.fsencode(folder)) > 90:  # a socket's path has at most 107 bytes
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
-    return folder
+def _occupy_standard_descriptors() -> None:
+    """Put the null device where this process's descriptors 0 to 2 are closed.
+
+    Else the next socket or pipe would get such a number, and what any library prints would go
+    into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -231,7 +271,7 @@ def _close_first_at_exit() -> None:
     RuntimeError
         When the interpreter is exiting already.
     """
-    # The hook of concurrent.futures and loky: an atexit function would run after the interpreter
+    # The hook of concurrent.futures: an atexit function would run after the interpreter
     # has waited, for ever, for the threads of executors whose task never ends. What comes last
-    # runs first, and loky 3.7 registers anew for every executor: so must this.
+    # runs first.
     getattr(threading, "_register_atexit", atexit.register)(_close_all)

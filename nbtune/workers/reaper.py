@@ -1,22 +1,37 @@
-"""Ends what a dead driver left behind: its workers, their children, its sockets and semaphores.
+"""Ends what a dead driver left behind: its workers, their children, its folder with the socket.
 
 Run as a script (``python -I -S reaper.py TOKEN DRIVER FOLDER``), it outlives a driver that was
 killed with SIGKILL. It imports nothing but the standard library, and little of that.
 """
 
 import contextlib
+import errno
 import os
 import select
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Collection, Mapping
 
-__all__ = ["MARK", "Process", "descendants", "end_family", "processes", "signal_all"]
+__all__ = [
+    "LOCK",
+    "MARK",
+    "Process",
+    "descendants",
+    "end_family",
+    "end_groups",
+    "processes",
+    "remove_folder",
+    "signal_all",
+]
 
 MARK = "NBTUNE_POOL"
 """The environment variable that a pool's workers, and all that they start, carry."""
+
+LOCK = "lock"
+"""The file in a pool's folder on which the living pool holds a lock."""
+
+_SHORT = errno.EMFILE, errno.ENFILE
 
 
 class Process:
@@ -30,7 +45,13 @@ class Process:
 
 
 def processes() -> dict[int, Process]:
-    """Return all processes by their ids, as they are now."""
+    """Return all processes by their ids, as they are now.
+
+    Raises
+    ------
+    OSError
+        When they cannot be seen, for want of a free descriptor.
+    """
     table = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow to import
         if name.isdigit():
@@ -39,8 +60,10 @@ def processes() -> dict[int, Process]:
                     # The name in parentheses may hold anything, so count from its end.
                     fields = file.read().rpartition(b") ")[2].split(None, 4)
                 table[int(name)] = Process(*fields[:4])
-            except (OSError, ValueError, TypeError):
-                continue  # it ended meanwhile
+            except (OSError, ValueError, TypeError) as error:
+                if getattr(error, "errno", None) in _SHORT:
+                    raise
+                # else it ended meanwhile
     return table
 
 
@@ -69,7 +92,9 @@ def _is_marked(pid: int, mark: bytes) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
             return any(line.startswith(mark) for line in file.read().split(b"\0"))
-    except OSError:
+    except OSError as error:
+        if error.errno in _SHORT:
+            raise
         return False  # it ended meanwhile, or is another user's
 
 
@@ -110,6 +135,13 @@ def end_family(token: str, groups: Collection[int] = ()) -> None:
         time.sleep(0.002)
 
 
+def end_groups(groups: Collection[int]) -> None:
+    """Kill process groups, without a look at all processes."""
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
 def _watch(driver: int) -> set[int]:
     """Return the workers' process groups once the driver is gone or has closed its pipe."""
     poller = select.poll()
@@ -132,15 +164,24 @@ def _watch(driver: int) -> set[int]:
             change(int(line[1:]))
 
 
-def _remove_semaphores(driver: int) -> None:
-    """Remove the semaphores of loky that the driver could not."""
-    folder = "/dev/shm"
-    time.sleep(0.3)  # loky's own tracker, where it lives, comes first
+def _is_a_pools(name: str) -> bool:
+    kind, _, rest = name.partition("-")
+    index, _, ending = rest.partition(".")
+    return (
+        name in (LOCK, f".{LOCK}", "payload", "socket")
+        or (name.startswith(".payload.") and name[9:].isdigit())
+        or (kind == "slot" and index.isdigit() and ending in ("end", "log"))
+    )
+
+
+def remove_folder(folder: str) -> None:
+    """Remove what a pool makes in its folder, and the folder unless something else lies there."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - as above
-            if name.startswith(f"sem.loky-{driver}-"):
-                with contextlib.suppress(OSError):
+            if _is_a_pools(name):
+                with contextlib.suppress(OSError):  # a folder of that name is not ours
                     os.unlink(f"{folder}/{name}")  # noqa: PTH108 - as above
+        os.rmdir(folder)  # noqa: PTH106 - as above
 
 
 def _main() -> None:
@@ -149,9 +190,7 @@ def _main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     groups = _watch(driver)
     end_family(token, groups)
-    shutil.rmtree(folder, ignore_errors=True)
-    if os.getppid() != driver:
-        _remove_semaphores(driver)
+    remove_folder(folder)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from nbtune import pickling
 from nbtune.exceptions import WorkerError
@@ -20,12 +20,16 @@ from nbtune.workers.base import Assignment, Ended, Event, Reported, SlotReady
 from nbtune.workers.channel import Link
 from nbtune.workers.memory import over
 from nbtune.workers.outcome import failure_of, plain
-from nbtune.workers.reaper import end_family
+from nbtune.workers.reaper import end_family, end_groups
 from nbtune.workers.supervisor import LastWords
 from nbtune.workers.switchboard import Switchboard
 
 __all__ = ["Slot", "pickled"]
 
+_T = TypeVar("_T")
+
+_SHORTAGE_SECONDS = 10.0
+_SHORTAGE_PAUSE = 0.05
 _FULL = 0.9  # the share of the memory in use from which a kill looks like the kernel's
 
 
@@ -66,9 +70,7 @@ class Slot:
     ) -> None:
         self.index = index
         self.last_words = last_words
-        self.generation = 0
-        self.connected = False
-        self.used = False
+        self.generation = 0  # of the present process; only the thread that spawns changes it
         self._pool = pool
         self._folder = folder
         self._post = post
@@ -77,6 +79,8 @@ class Slot:
         self._hearing = threading.Lock()  # of reading; who holds it may take the other
         self._unheard: Exception | None = None  # what ended the hearing
         self._lock = threading.Lock()
+        self._connected = False  # the present process has been heard of
+        self._used = False  # it has ended a trial
         self._link: Link | None = None
         self._pid = 0
         self._trial: int | None = None  # owes an Ended
@@ -91,24 +95,35 @@ class Slot:
         """What the environment of the present process, and of all its children, carries."""
         return f"{self._pool}.{self.index}.{self.generation}."
 
-    def replace(self, generation: int, *, unclaimed: bool = False) -> bool:
-        """Prepare for the next process after `generation`; return False if it is not its turn.
+    @property
+    def connected(self) -> bool:
+        """Whether the present process has been heard of."""
+        with self._lock:
+            return self._connected
 
-        With `unclaimed`, only if that process has not been heard of.
+    def replace(self, generation: int, *, unclaimed: bool = False) -> bool | None:
+        """Prepare for the next process after `generation`.
+
+        Returns
+        -------
+        bool or None
+            Whether that process had ended a trial; None when it is not its turn, or, with
+            `unclaimed`, when it has been heard of.
         """
         with self._lock:
-            if generation != self.generation or (unclaimed and self.connected):
-                return False
+            if generation != self.generation or (unclaimed and self._connected):
+                return None
+            was_used = self._used
             self.generation += 1
-            self.connected = self.used = False
-            return True
+            self._connected = self._used = False
+            return was_used
 
     def claim(self, generation: int) -> bool:
         """Take a process that says it is of `generation`; return False if that one is not due."""
         with self._lock:
-            if generation != self.generation or self.connected:
+            if generation != self.generation or self._connected:
                 return False
-            self.connected = True
+            self._connected = True
             return True
 
     def give_up(self, why: str) -> None:
@@ -214,21 +229,24 @@ class Slot:
                 Ended(number=number, slot=self.index, how=how, time=time.time(), failure=failure)
             )
 
-    def serve(self, link: Link, pid: int, supervisor: int) -> None:
-        """Hear the process out until its supervisor is dead too, then clean up after both."""
+    def serve(self, link: Link, pid: int, alive: int) -> None:
+        """Hear the process out until its supervisor is dead too, then clean up after both.
+
+        Parameters
+        ----------
+        link : Link
+        pid : int
+        alive : int
+            A descriptor of the supervisor's process (`os.pidfd_open`).
+        """
+        self._attach(link, pid)
         try:
-            alive = os.pidfd_open(supervisor)
-        except OSError:
-            self._bury("")
-            return
-        try:
-            self._attach(link, pid)
             trouble = self._listen(link, alive)
-            if trouble is not None:
-                self.kill_any()
-                _is_ready(alive, 5.0)
-        finally:
-            os.close(alive)
+        except OSError as error:  # no room for it in the kernel
+            trouble = f"this process cannot hear it: {error}"
+        if trouble is not None:
+            self.kill_any()
+            _is_ready(alive, 5.0)
         self._bury(trouble or "")
 
     def _attach(self, link: Link, pid: int) -> None:
@@ -322,7 +340,7 @@ class Slot:
             if number != self._trial:
                 return
             self._trial = None
-            self.used = True
+            self._used = True
             # One that is on its way out will not take another trial: its successor will.
             ready = self._announced = not (self._doomed or leaves)
         self._post(
@@ -333,15 +351,16 @@ class Slot:
 
     def _bury(self, trouble: str) -> None:
         """Kill what the dead process left behind, and say how its trial ended."""
-        end_family(self.token, {self._pid} if self._pid else ())
-        words = LastWords.read(self.last_words)
+        group = {self._pid} if self._pid else set()
+        self._insist(lambda: end_family(self.token, group), otherwise=lambda: end_groups(group))
+        words = self._insist(lambda: LastWords.read(self.last_words), otherwise=lambda: None)
         with self._lock:
             self._link, self._pid = None, 0
             doomed = self._doomed and not trouble
             number = self._trial if self._unsent is None else None
             if number is not None:
                 self._trial = None
-                self.used = True
+                self._used = True
         if number is None:
             return
         how, failure = self._autopsy(number, words, trouble)
@@ -355,6 +374,17 @@ class Slot:
             )
         )
 
+    def _insist(self, act: Callable[[], _T], *, otherwise: Callable[[], _T]) -> _T:
+        """Do what takes a descriptor; while none is free wait for one, but not for ever."""
+        until = time.monotonic() + _SHORTAGE_SECONDS
+        while True:
+            try:
+                return act()
+            except OSError:
+                if self._closed or time.monotonic() > until:
+                    return otherwise()
+                time.sleep(_SHORTAGE_PAUSE)
+
     def _autopsy(
         self, number: int, words: LastWords | None, trouble: str
     ) -> tuple[Literal["raised", "died"], Failure]:
@@ -363,10 +393,16 @@ class Slot:
             return "raised", Failure(type="MemoryLimit", message=over(words.used, self._memory))
         failure = Failure(
             type="ProcessDied",
-            message=f"the trial's process ended: {trouble or _cause_of_death(words)}",
+            message=f"the trial's process ended: {trouble or self._cause_of_death(words)}",
             traceback=_fatal_error(self._folder / str(number) / "log.txt"),
         )
         return "died", failure
+
+    def _cause_of_death(self, words: LastWords | None) -> str:
+        folder = self.last_words.parent
+        if words is None and not folder.exists():
+            return f"how is not known, as somebody has removed the folder {folder}"
+        return _cause_of_death(words)
 
 
 def _report_of(step: Any, moment: Any, metrics: Any) -> Report:

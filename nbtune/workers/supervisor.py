@@ -50,12 +50,18 @@ class LastWords:
 
     @classmethod
     def read(cls, path: Path) -> "LastWords | None":
-        """Return what the file holds, and remove it; None when the supervisor died wordless."""
+        """Return what the file holds, and remove it; None when the supervisor died wordless.
+
+        Raises
+        ------
+        OSError
+            When it cannot be read, for want of a free descriptor.
+        """
         try:
             text = path.read_text()
             path.unlink()
             return cls(**json.loads(text))
-        except (OSError, ValueError, TypeError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
 
