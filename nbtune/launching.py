@@ -86,7 +86,7 @@ def engine_of(
     lock = Lock(store.folder(row.name) / "lock")
     try:
         engine = _engine(store, row, definition, shipment, history, workers)
-        shipment.cargo.keep()
+        shipment.cargo.keep(lambda trouble: engine.warn("data-not-stored", trouble))
     except BaseException:
         lock.close()
         raise
@@ -134,4 +134,5 @@ def _engine(
         history=history,
         edits=definition.edits,
         window=definition.window,
+        warnings=store.warnings(row.id),
     )

@@ -15,6 +15,7 @@ from typing import Any
 from nbtune.exceptions import SpecError, StoreError
 from nbtune.objective import Payload
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 __all__ = ["check_state", "restore", "state_of"]
@@ -61,6 +62,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
         "definition": row.definition,
         "objective": _whole(payload),
         "trials": trials,
+        "warnings": [asdict(warning) for warning in store.warnings(row.id)],
         "edits": [asdict(edit) for edit in store.edits(row.id)],
         "checkpoints": _checkpoints(store.folder(row.name), unended),
     }
@@ -155,6 +157,7 @@ def _batch(state: Mapping[str, Any]) -> Batch:
             for each in state["trials"]
             for step, time, metrics in each["reports"]
         ],
+        warnings=[SweepWarning(**each) for each in state.get("warnings", [])],
         status=state["status"],
         reason=state["reason"],
         elapsed=state["elapsed"],

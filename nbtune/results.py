@@ -11,6 +11,7 @@ from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
 from nbtune.space import Space
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Goal, Status, Trial
 
 if TYPE_CHECKING:
@@ -149,6 +150,11 @@ class Results(ABC):
     def counts(self) -> dict[str, int]:
         """The number of trials by status, as in ``{"completed": 8, "failed": 1, ...}``."""
         return {str(status): count for status, count in self.snapshot().counts.items()}
+
+    @property
+    def warnings(self) -> list[SweepWarning]:
+        """What did not work as meant, each once, oldest first; empty where all did."""
+        return list(self.snapshot().warnings)
 
     @property
     def running(self) -> list[Trial]:

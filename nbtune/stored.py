@@ -85,5 +85,6 @@ def stored_snapshot(
         plan=" · ".join(filter(None, (plan, definition.timeline.remark))),
         rungs=tuple(definition.setup_scheduler().rungs()),
         failure=row.failure if row else None,
+        warnings=tuple(store.warnings(row.id)) if row else (),
         version=0,
     )

@@ -7,6 +7,7 @@ import pytest
 
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ledger import Run
+from nbtune.engine.warning_log import WarningLog
 from nbtune.exceptions import StoreError
 from nbtune.space import Real, Space, Timeline
 from nbtune.store import Store
@@ -37,7 +38,8 @@ def create(store, name):
 
 @pytest.fixture
 def clerk(store, row):
-    clerk = Clerk(store, row, Timeline(Space({"x": Real(0, 1)})), store.folder("digits"))
+    timeline = Timeline(Space({"x": Real(0, 1)}))
+    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"))
     clerk.open()
     yield clerk
     clerk.close()
@@ -122,7 +124,8 @@ def test_a_store_that_is_removed_meanwhile_is_written_anew(tmp_path, caplog, who
     store = Store(tmp_path / "store")
     for name in ("earlier", "digits"):
         row = create(store, name)
-    clerk = Clerk(store, row, Timeline(Space({"x": Real(0, 1)})), store.folder("digits"))
+    timeline = Timeline(Space({"x": Real(0, 1)}))
+    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"))
     clerk.open()
     first, second = Run(0, {"x": 0.5}, "default"), Run(1, {"x": 0.25}, "")
     clerk.mark(first)

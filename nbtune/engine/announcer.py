@@ -12,11 +12,21 @@ logger = logging.getLogger("nbtune")
 
 
 class Announcer:
-    """A list of callbacks and the thread that calls them, begun with the first."""
+    """A list of callbacks and the thread that calls them, begun with the first.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    warn : callable
+        Called as ``warn(code, text)`` when a callback raises, returns whether that is new; the
+        others are called all the same.
+    """
+
+    def __init__(self, warn: Callable[[str, str], bool]) -> None:
+        self._warn = warn
         self._callbacks: list[Callable[[Any], None]] = []
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._beginning = threading.Lock()
+        self._begun = False
 
     @property
     def heard(self) -> bool:
@@ -24,10 +34,12 @@ class Announcer:
         return bool(self._callbacks)
 
     def subscribe(self, callback: Callable[[Any], None]) -> None:
-        """Call `callback` with each event from now on."""
-        self._callbacks.append(callback)
-        if len(self._callbacks) == 1:
-            threading.Thread(target=self._run, name="nbtune-callbacks", daemon=True).start()
+        """Call `callback` with each event from now on; from any thread."""
+        with self._beginning:
+            self._callbacks.append(callback)
+            if not self._begun:
+                threading.Thread(target=self._run, name="nbtune-callbacks", daemon=True).start()
+                self._begun = True
 
     def announce(self, event: Any) -> None:
         """Pass an event on; returns at once."""
@@ -40,8 +52,16 @@ class Announcer:
 
     def _run(self) -> None:
         while (event := self._events.get()) is not None:
-            for callback in self._callbacks:
-                try:
-                    callback(event)
-                except Exception:
-                    logger.exception("a callback failed on %s", type(event).__name__)
+            for callback in [*self._callbacks]:
+                self._call(callback, event)
+
+    def _call(self, callback: Callable[[Any], None], event: Any) -> None:
+        # A callback may raise anything, SystemExit too: the thread is for the others as well.
+        try:
+            callback(event)
+        except BaseException as error:
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            what = type(event).__name__
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            if self._warn("callback-failed", f"the callback {name} raised at {what}: {said}"):
+                logger.warning("where it raised:", exc_info=True)

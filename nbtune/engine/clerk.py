@@ -1,6 +1,5 @@
 """Writes the engine's state down: into the store, in batches, and into snapshots."""
 
-import logging
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -8,13 +7,12 @@ from pathlib import Path
 
 from nbtune import pickling
 from nbtune.engine.ledger import Run
+from nbtune.engine.warning_log import WarningLog
 from nbtune.space import Timeline
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Report, Trial
 
 __all__ = ["Clerk", "edit_row"]
-
-logger = logging.getLogger("nbtune")
 
 BATCH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
@@ -34,11 +32,14 @@ class Clerk:
     What cannot be written (a full disk) stays in memory and is tried again each second.
     """
 
-    def __init__(self, store: Store, row: SweepRow, timeline: Timeline, folder: Path) -> None:
+    def __init__(
+        self, store: Store, row: SweepRow, timeline: Timeline, folder: Path, warnings: WarningLog
+    ) -> None:
         self._store = store
         self._row = row
         self._timeline = timeline
         self._folder = folder
+        self._warnings = warnings
         self._batch = Batch()
         self._dirty: dict[int, Run] = {}
         self._unpublished: dict[int, Run] = {}
@@ -120,10 +121,11 @@ class Clerk:
         batch.elapsed, batch.failure = elapsed, failure
         try:
             self._follow_file()
+            batch.warnings.extend(self._warnings.take_unwritten())
             self._store.write(self._connection, self._row.id, batch)
         except sqlite3.Error as error:
-            if not self.trouble:
-                logger.warning("the store cannot be written: %s; trying again", error)
+            text = f"the store could not be written for a time: {error}"
+            self._warnings.add("store-not-written", text, time.time())
             self.trouble = f"the store cannot be written ({error}), trying again"
             self._due = time.monotonic() + RETRY_SECONDS
             return False
@@ -136,10 +138,8 @@ class Clerk:
             return
         self._connection = self._store.rescue(self._connection, self._row)
         self._file = self._store.identity
-        logger.warning(
-            "%s was removed or replaced while the sweep ran; it has been written anew",
-            self._store.file,
-        )
+        text = f"{self._store.file} was removed or replaced while the sweep ran; it has been "
+        self._warnings.add("store-removed", text + "written anew", time.time())
 
     def trials(self) -> tuple[Trial, ...]:
         """Return every trial as it stands; only those that changed are made anew."""

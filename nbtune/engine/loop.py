@@ -10,7 +10,8 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,14 +38,26 @@ from nbtune.engine.verdict import (
     missing_metric,
     outcome,
 )
+from nbtune.engine.warning_log import WarningLog
 from nbtune.engine.watch import Watch
+from nbtune.exceptions import StoreError
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Edit, Space, Timeline
 from nbtune.stopping import StopRule
 from nbtune.store import Store, SweepRow
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial, noted
-from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotGone, SlotReady, Workers
+from nbtune.workers.base import (
+    Assignment,
+    Ended,
+    Job,
+    Reported,
+    SlotGone,
+    SlotReady,
+    Warned,
+    Workers,
+)
 
 __all__ = ["Engine"]
 
@@ -80,6 +93,8 @@ class Engine:
         What became of `space` since the first trial; `searcher` is set up in the last one.
     window : int >= 0, optional
         How far the searcher may lag behind, as `Turns` takes it; None: it is told as things happen.
+    warnings : sequence of SweepWarning
+        Those of earlier processes.
     """
 
     def __init__(
@@ -98,15 +113,18 @@ class Engine:
         history: Sequence[tuple[Trial, str]] = (),
         edits: Sequence[Edit] = (),
         window: int | None = None,
+        warnings: Sequence[SweepWarning] = (),
     ) -> None:
+        self._store = store
         self._row = row
         self._job = job
         self._timeline = Timeline(space, edits)
         self._scheduler = scheduler
         self._workers = workers
         self._ledger = Ledger(goals, budget)
-        self._clerk = Clerk(store, row, self._timeline, job.folder)
-        self._announcer = Announcer()
+        self._warnings = WarningLog(row.name, warnings)
+        self._clerk = Clerk(store, row, self._timeline, job.folder, self._warnings)
+        self._announcer = Announcer(self.warn)
         self._inbox = workers.inbox()
         self._turns = Turns(window)
         self._moments = Moments(self._inbox)
@@ -121,16 +139,19 @@ class Engine:
         self._draining = False  # it is stopping, and what runs goes on to its end
         self._failure: Failure | None = None
 
+        self._snapshot: Snapshot
         self._free: deque[int] = deque()
         self._version = 0
         self._thread: threading.Thread | None = None
         self._at_end: Callable[[], None] = lambda: None
         self._done = threading.Event()
-        self._handlers: dict[type, Callable[[Any], None]] = {
+        self._afterwards = threading.Lock()
+        self._handlers: dict[type, Callable[[Any], object]] = {
             SlotReady: lambda event: self._free.append(event.slot),
             SlotGone: self._on_slot_gone,
             Reported: self._on_reported,
             Ended: self._on_ended,
+            Warned: lambda event: self.warn(event.code, event.text),
             _Command: lambda command: command.act(),
         }
         if history:
@@ -164,6 +185,42 @@ class Engine:
     def subscribe(self, callback: Callable[[Any], None]) -> None:
         """Call `callback` with each event from now on, in a thread of its own."""
         self._announcer.subscribe(callback)
+
+    def warn(self, code: str, text: str) -> bool:
+        """Note once that something does not work as meant: shown, stored and logged.
+
+        May be called from any thread, also when the sweep is over.
+
+        Parameters
+        ----------
+        code : str
+            A short fixed name of its kind, "searcher-fallback".
+        text : str
+            A sentence: what happened, what follows.
+
+        Returns
+        -------
+        bool
+            Whether it is new.
+        """
+        if not self._warnings.add(code, text, time.time()):
+            return False
+        if self._done.is_set():
+            self._keep_late_warnings()
+        else:
+            self._inbox.put(_Command(self._clerk.mark))
+        return True
+
+    def _keep_late_warnings(self) -> None:
+        """Store what came after the last batch: from a callback that is still at work, say."""
+        with self._afterwards:
+            late = self._warnings.take_unwritten()
+            if not late:
+                return
+            self._snapshot = replace(self._snapshot, warnings=self._warnings.kept)
+            if self._store.file.exists():
+                with suppress(StoreError):  # they have been logged; the store says why elsewhere
+                    self._store.add_warnings(self._row.id, late)
 
     def stop(self, reason: str = "stopped by you", *, drain: bool = False) -> None:
         """Ask for the end: running trials are asked to stop, then killed after a grace.
@@ -250,6 +307,7 @@ class Engine:
             self._announcer.close()
             self._at_end()
             self._done.set()
+            self._keep_late_warnings()
 
     def _leave_paused(self) -> None:
         for run in self._ledger.runs:
@@ -578,6 +636,7 @@ class Engine:
             plan=" · ".join(filter(None, (self._row.plan, self._timeline.remark))),
             rungs=tuple(self._scheduler.rungs()),
             failure=self._failure,
+            warnings=self._warnings.kept,
             version=self._version,
             draining=self._draining and self._status is SweepStatus.STOPPING,
         )

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from nbtune.engine.ledger import Spending
 from nbtune.space import Space
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Status, Trial
 
 __all__ = ["Snapshot", "SweepStatus"]
@@ -43,8 +44,8 @@ class Snapshot:
     the hull of all that it was. ``front`` holds the best trial, with several goals all those on the
     Pareto front, best in the first goal first; it is empty before any value. ``elapsed`` is seconds
     of running, over all resumes; ``budgets`` say how each limit on the sweep stands, none where it
-    does not run. ``version`` grows with every change, so that a view can tell whether anything is
-    new.
+    does not run. ``warnings`` say what did not work as meant, oldest first. ``version`` grows with
+    every change, so that a view can tell whether anything is new.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Snapshot:
     plan: str
     rungs: tuple[int, ...]
     failure: Failure | None
+    warnings: tuple[SweepWarning, ...] = ()
     version: int
     draining: bool = False
     """It is stopping, and the trials that run go on to their end."""

@@ -5,7 +5,6 @@ Workers map them from memory at once; the copy into the store is written while t
 
 import contextlib
 import errno
-import logging
 import os
 import shutil
 import threading
@@ -17,8 +16,6 @@ from nbtune.objective.depot import Depot, digest_of
 from nbtune.objective.memory import Memory, of_this_process
 
 __all__ = ["Cargo"]
-
-logger = logging.getLogger("nbtune")
 
 
 class Cargo:
@@ -43,6 +40,7 @@ class Cargo:
         self._unkept: dict[str, int] = {}
         self._from_disk = 0
         self._thread: threading.Thread | None = None
+        self._warn: Callable[[str], object] = lambda trouble: None
         self.trouble = ""
         """Why the store lacks some of it, empty when it does not."""
 
@@ -110,8 +108,9 @@ class Cargo:
         if not self._kept.has(digest, nbytes):
             self._unkept[digest] = nbytes
 
-    def keep(self) -> None:
-        """Begin to copy into the store what it lacks."""
+    def keep(self, warn: Callable[[str], object] = lambda trouble: None) -> None:
+        """Begin to copy into the store what it lacks; `warn` is told why when that fails."""
+        self._warn = warn
         if self._unkept:
             self._thread = threading.Thread(target=self._copy, name="nbtune-keep")
             self._thread.start()
@@ -133,7 +132,7 @@ class Cargo:
                 f"{left:,.0f} MB of its data are not in the store ({error.strerror}): "
                 "it cannot be resumed once this process is gone"
             )
-            logger.warning("%s: %s", self._kept.folder, self.trouble)
+            self._warn(self.trouble)
         else:
             self.trouble = ""
 

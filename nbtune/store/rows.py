@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nbtune.exceptions import StoreError
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "stored_trial",
     "sweep_row",
     "trial_values",
+    "warning_values",
 ]
 
 
@@ -78,6 +80,7 @@ class Batch:
     edits: list[EditRow] = field(default_factory=list)
     trials: list[TrialRow] = field(default_factory=list)
     reports: list[tuple[int, Report]] = field(default_factory=list)
+    warnings: list[SweepWarning] = field(default_factory=list)
     status: str = ""
     reason: str = ""
     elapsed: float = 0.0
@@ -168,6 +171,11 @@ def report_values(
 def edit_values(sweep: int, edit: EditRow) -> tuple[Any, ...]:
     """Return the row of an edit."""
     return sweep, edit.number, edit.time, edit.trial, edit.spaces
+
+
+def warning_values(sweep: int, warning: SweepWarning) -> tuple[Any, ...]:
+    """Return the row of a warning."""
+    return sweep, warning.code, warning.text, warning.time
 
 
 def goals_text(goals: Iterable[Goal]) -> str:

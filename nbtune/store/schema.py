@@ -72,6 +72,15 @@ MIGRATIONS = (
         PRIMARY KEY (sweep, number)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE warnings (
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        code TEXT NOT NULL,
+        text TEXT NOT NULL,
+        time REAL NOT NULL,
+        PRIMARY KEY (sweep, code, text)  -- each is said once, also when the sweep is resumed
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from nbtune.store.rows import (
     stored_trial,
     sweep_row,
     trial_values,
+    warning_values,
 )
 from nbtune.store.schema import migrate, transaction
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Goal, Report, Trial
 
 __all__ = ["Store"]
@@ -41,6 +43,7 @@ BUSY_SECONDS = 30.0
 _SWEEPS = f"SELECT {', '.join(SWEEP_COLUMNS)} FROM sweeps"
 _TRIALS = f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials"
 _ADD_EDIT = "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)"
+_ADD_WARNING = "INSERT OR IGNORE INTO warnings VALUES (?, ?, ?, ?)"
 
 
 class Store:
@@ -257,6 +260,14 @@ class Store:
             ).fetchall()
         return [EditRow(number=n, time=t, trial=trial, spaces=s) for n, t, trial, s in rows]
 
+    def warnings(self, sweep: int) -> list[SweepWarning]:
+        """Return the warnings of a sweep, oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT time, code, text FROM warnings WHERE sweep = ? ORDER BY time", (sweep,)
+            ).fetchall()
+        return [SweepWarning(*row) for row in rows]
+
     @staticmethod
     def _curves(connection: sqlite3.Connection, sweep: int) -> dict[int, list[Report]]:
         names = dict(connection.execute("SELECT id, name FROM metrics"))
@@ -323,6 +334,11 @@ class Store:
         """Enter a change of the space of a sweep that does not run."""
         with self._writing() as connection:
             connection.execute(_ADD_EDIT, edit_values(sweep, edit))
+
+    def add_warnings(self, sweep: int, warnings: Iterable[SweepWarning]) -> None:
+        """Enter warnings of a sweep that does not run; those that stand there already stay."""
+        with self._writing() as connection:
+            connection.executemany(_ADD_WARNING, [warning_values(sweep, each) for each in warnings])
 
     def delete(self, name: str, *, data: bool = True) -> None:
         """Remove a sweep, its trials, its reports and its folder, and the data it alone uses.
@@ -396,6 +412,9 @@ class Store:
                     "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?, ?)",
                     report_values(sweep, batch.reports, ids),
                 )
+            connection.executemany(
+                _ADD_WARNING, [warning_values(sweep, each) for each in batch.warnings]
+            )
             connection.execute(
                 "UPDATE sweeps SET status = ?, reason = ?, elapsed = ?, failure = ? WHERE id = ?",
                 (batch.status, batch.reason, batch.elapsed, failure_text(batch.failure), sweep),

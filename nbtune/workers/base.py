@@ -24,6 +24,7 @@ __all__ = [
     "Reported",
     "SlotGone",
     "SlotReady",
+    "Warned",
     "Workers",
 ]
 
@@ -104,6 +105,17 @@ class Ended:
     time: float
     result: dict[str, float] | None = None
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that does not work as meant, though trials go on: shown to the user once.
+
+    ``code`` is a short fixed name of its kind, ``text`` a sentence.
+    """
+
+    code: str
+    text: str
 
 
 Event: TypeAlias = Any
