@@ -1,5 +1,6 @@
 """Cells as objectives: dimensions, module semantics, variables shipped, errors before the start."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -484,6 +485,38 @@ def test_classes_and_functions_of_the_notebook_work_in_a_worker(tmp_path):
     write_payload(found.call, tmp_path / "payload")
 
     assert in_another_process(tmp_path / "payload", {"lr": 0.5}).stdout == "5\n"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "use"),
+    [
+        ("import xml.etree.ElementTree", "xml.etree.ElementTree.fromstring('<a/>').tag"),
+        ("import xml.etree.ElementTree\nimport xml as x", "x.etree.ElementTree.Element('a').tag"),
+        (
+            "from xml import etree\nimport xml.etree.ElementTree",
+            "etree.ElementTree.Element('a').tag",
+        ),
+        ("import xml.etree.ElementTree", "import xml\nxml.etree.ElementTree.Element('a').tag"),
+        ("import pkg.net", "pkg.net.size()"),
+        ("import pkg.net", "def size(): return pkg.net.size()\nsize()"),
+        ("import pkg.net\ndef size(): return pkg.net.size()", "size()"),
+    ],
+)
+def test_submodule_that_an_earlier_cell_imported_is_there_in_a_worker(
+    earlier, use, tmp_path, monkeypatch
+):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").touch()
+    (tmp_path / "pkg" / "net.py").write_text("def size(): return 3")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    *body, last = f"lr: Real(0, 1)\n{use}".splitlines()
+    source = "\n".join([*body, f"print({last})"])
+    write_payload(cell(source, notebook(earlier)).call, tmp_path / "payload")
+
+    told = in_another_process(tmp_path / "payload", {"lr": 0.5})
+
+    assert (told.stdout, told.stderr) in [("a\n", ""), ("3\n", "")]
 
 
 def test_loaded_cell_may_be_called_again(tmp_path):

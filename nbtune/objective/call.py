@@ -10,7 +10,7 @@ import numbers
 import sys
 import types
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,8 @@ class CellCall(Call):
     sources : Sources
     namespace : dict
         The notebook's; only its identity counts: functions defined in it get the cell's globals.
+    modules : sequence of modules
+        What the code finds through its package: loading the call imports them.
     """
 
     advice = "Create it inside the cell."
@@ -124,8 +126,10 @@ class CellCall(Call):
         variables: Mapping[str, Any],
         sources: Sources,
         namespace: Mapping[str, Any],
+        modules: Sequence[types.ModuleType] = (),
     ) -> None:
         self.sources = sources
+        self._modules = tuple(modules)
         self._code = code
         self._globals = {"__name__": "__main__", "display": display, **variables}
         self._variables = variables
@@ -175,10 +179,10 @@ class CellCall(Call):
         return duplicate(self)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._code, self._globals, self.sources
+        return self._code, self._globals, self.sources, self._modules
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._code, self._globals, self.sources = state
+        self._code, self._globals, self.sources, self._modules = state
         self._variables = self._globals
         self._namespace = None
         self._fresh = True

@@ -11,7 +11,7 @@ from nbtune.objective.annotations import public_names
 from nbtune.objective.base import Objective, fixed_max_t
 from nbtune.objective.call import RESULT, CellCall, Sources
 from nbtune.objective.declarations import declarations
-from nbtune.objective.names import Title, free_names, sources_of
+from nbtune.objective.names import Title, free_names, sources_of, submodules_used
 from nbtune.objective.syntax import parse
 
 __all__ = ["from_cell"]
@@ -73,7 +73,7 @@ def from_cell(
         name="cell",
         space=found.space,
         source=source,
-        call=CellCall(code, variables, sources, namespace),
+        call=CellCall(code, variables, sources, namespace, submodules_used(found.tree, namespace)),
         max_t=fixed_max_t(found.space, {**variables, **_constants(found.tree)}),
     )
 

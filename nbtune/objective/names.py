@@ -16,7 +16,15 @@ from typing import Any, TypeAlias
 
 from nbtune.objective.call import Sources
 
-__all__ = ["Title", "closure", "free_names", "names_used", "references", "sources_of"]
+__all__ = [
+    "Title",
+    "closure",
+    "free_names",
+    "names_used",
+    "references",
+    "sources_of",
+    "submodules_used",
+]
 
 Title: TypeAlias = Callable[[str], str | None]
 """Gives the name that the user knows a file of code by, None where it has no other."""
@@ -131,6 +139,49 @@ def _without_body(node: ast.For | ast.AsyncFor | ast.With | ast.AsyncWith) -> as
     if isinstance(node, ast.For | ast.AsyncFor):
         kept["orelse"] = []
     return ast.copy_location(type(node)(**kept, body=[ast.Pass()]), node)
+
+
+def submodules_used(tree: ast.Module, namespace: Mapping[str, Any]) -> list[types.ModuleType]:
+    """Return the modules that code finds through their package, such as ``matplotlib.pyplot``.
+
+    Importing the package alone need not bring them: an earlier cell may have imported them.
+    cloudpickle does the same for functions.
+    """
+    modules = {name: each for name, each in namespace.items() if _is_module(each)}
+    modules |= _imported(tree)
+    found = (
+        _submodule(node, modules) for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    )
+    return list(dict.fromkeys(module for module in found if module is not None))
+
+
+def _is_module(value: Any) -> bool:
+    return isinstance(value, types.ModuleType)
+
+
+def _imported(tree: ast.Module) -> dict[str, types.ModuleType]:
+    """Return the modules that code imports and this process has, by the names that it gives."""
+    named: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                root = each.name.partition(".")[0]
+                named[each.asname or root] = each.name if each.asname else root
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for each in node.names:
+                named[each.asname or each.name] = f"{node.module}.{each.name}"
+    return {name: sys.modules[module] for name, module in named.items() if module in sys.modules}
+
+
+def _submodule(node: ast.expr, modules: Mapping[str, types.ModuleType]) -> types.ModuleType | None:
+    """Return the module that a dotted name stands for where that is a package's submodule."""
+    if not isinstance(node, ast.Attribute):
+        return None
+    inner = node.value
+    package = modules.get(inner.id) if isinstance(inner, ast.Name) else _submodule(inner, modules)
+    module = sys.modules.get(f"{getattr(package, '__name__', '')}.{node.attr}")
+    # Nothing is asked of the package: one that loads its parts when asked would load them.
+    return module if _is_module(module) and vars(package).get(node.attr) is module else None
 
 
 def references(value: Any) -> Iterator[tuple[str, Any]]:
