@@ -2,13 +2,16 @@
 
 A worker installs a `Reporter` before it calls the objective, and the script of a command finds one
 by its environment. Without either, ``report`` shows its values and returns, so that a cell, a
-function or a script also runs by itself.
+function or a script also runs by itself; ``current_trial`` gives a trial numbered None.
 """
 
+import atexit
+import functools
 import math
 import operator
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +29,7 @@ __all__ = [
     "Reporter",
     "TrialStopped",
     "active_reporter",
+    "alone",
     "current_trial",
     "report",
     "reporting",
@@ -50,9 +54,22 @@ class TrialStopped(BaseException):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentTrial:
-    """What a running objective may know about its trial."""
+    """What a running objective may know about its trial.
 
-    number: int
+    Attributes
+    ----------
+    number : int or None
+        Its number in the sweep, from 0; None outside a sweep.
+    params : dict
+        What it runs on; empty where a cell, function or script runs by itself.
+    dir : Path
+        The folder for its files. Outside a sweep a temporary one, which stays once something is
+        in it.
+    seed : int
+        Its own, from the sweep's seed and its number; 0 outside a sweep.
+    """
+
+    number: int | None
     params: Params
     dir: Path
     seed: int
@@ -314,12 +331,51 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def current_trial() -> CurrentTrial | None:
-    """Return the trial that is running here, None outside a sweep.
+def current_trial() -> CurrentTrial:
+    """Return the trial that is running here: its number, params, folder and seed.
 
-    Its ``number``, ``params``, ``dir`` (a folder for the trial's files, created on first use by
-    the worker) and ``seed`` (its own, from the sweep's seed and its number alone: the same when the
-    trial starts again).
+    The seed depends on the sweep's seed and the trial's number alone: it is the same when the trial
+    starts again. Outside a sweep the trial is one numbered None, with a real folder and the seed
+    0, so that a cell, a function or a script also runs by itself.
     """
     reporter = active_reporter()
-    return reporter.trial if reporter else None
+    if reporter is not None:
+        return reporter.trial
+    trial = _alone.get() or _of_no_sweep()
+    trial.dir.mkdir(parents=True, exist_ok=True)
+    return trial
+
+
+_alone: ContextVar[CurrentTrial | None] = ContextVar("nbtune_alone", default=None)
+
+
+@contextmanager
+def alone(params: Params) -> Iterator[CurrentTrial]:
+    """Let `current_trial` outside a sweep give a trial with these params and a folder of its own.
+
+    The folder goes afterwards unless something is in it.
+    """
+    trial = CurrentTrial(number=None, params=params, dir=_temporary_folder(), seed=0)
+    token = _alone.set(trial)
+    try:
+        yield trial
+    finally:
+        _alone.reset(token)
+        _remove_empty(trial.dir)
+
+
+@functools.cache
+def _of_no_sweep() -> CurrentTrial:
+    """Return the one trial of code that runs in this process and in no sweep."""
+    folder = _temporary_folder()
+    atexit.register(_remove_empty, folder)
+    return CurrentTrial(number=None, params={}, dir=folder, seed=0)
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="nbtune-trial-"))
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # something is in it, or it is gone
+        folder.rmdir()

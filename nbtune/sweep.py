@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbtune.arguments import check_flag
 from nbtune.callbacks import Every
+from nbtune.context import alone
 from nbtune.curves import curves_of
 from nbtune.definition import (
     Definition,
@@ -736,7 +737,9 @@ class Sweep(Results):
         object
             What the objective returns.
         """
-        return self._shipment.call(self._chosen(params, changes))
+        chosen = self._chosen(params, changes)
+        with alone(chosen):
+            return self._shipment.call(chosen)
 
     def _chosen(self, params: Params | None, changes: Mapping[str, Any] | None = None) -> Params:
         """Return these params, checked and completed, or those of the one best trial."""

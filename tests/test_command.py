@@ -854,8 +854,8 @@ def test_a_rerun_leaves_a_folder_only_with_something_in_it(tmp_path, monkeypatch
 
     Command(line).objective(LR).call({"lr": 0.05})
 
-    assert [path.name for path in tmp_path.glob("nbtune-rerun-*/*")] == left
-    assert len(list(tmp_path.glob("nbtune-rerun-*"))) == len(left)
+    assert [path.name for path in tmp_path.glob("nbtune-trial-*/*")] == left
+    assert len(list(tmp_path.glob("nbtune-trial-*"))) == len(left)
 
 
 def test_an_interrupted_rerun_leaves_no_process(home):

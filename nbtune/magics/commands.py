@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 
 import nbtune
 from nbtune.catalog import delete, load, sweeps
+from nbtune.context import alone
 from nbtune.exceptions import SweepError
 from nbtune.magics.cells import refuse_to_shadow, with_values
 from nbtune.results import value_of
@@ -92,7 +93,7 @@ def _apply(shell: Any, options: Namespace) -> Any:
     cell = with_values(shell.transform_cell(sweep.source), params)
     if cell is None:  # a function was tuned, not a cell
         return sweep.rerun(params)
-    with _borrowed_names(shell.user_ns):
+    with _borrowed_names(shell.user_ns), alone(params):
         result = _run_cell(shell, cell)
     if not result.success:
         error = result.error_before_exec or result.error_in_exec

@@ -8,14 +8,13 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from nbtune.context import SCRIPT_VARIABLE, CurrentTrial, Reporter, active_reporter
+from nbtune.context import SCRIPT_VARIABLE, CurrentTrial, Reporter, active_reporter, alone
 from nbtune.exceptions import TrialError
 from nbtune.objective.call import Call, Sources
 from nbtune.objective.child import Child
@@ -84,15 +83,11 @@ class CommandCall(Call):
         reporter = active_reporter()
         if reporter is not None:
             return self._run(params, reporter.trial, reporter)
-        folder = Path(tempfile.mkdtemp(prefix="nbtune-rerun-"))
-        try:
-            return self._run(
-                params, CurrentTrial(number=-1, params=params, dir=folder, seed=0), None
-            )
-        finally:
-            (folder / _PARAMS_FILE).unlink(missing_ok=True)
-            with suppress(OSError):  # the command has left something there
-                folder.rmdir()
+        with alone(params) as trial:
+            try:
+                return self._run(params, replace(trial, number=-1), None)  # None is no argument
+            finally:
+                (trial.dir / _PARAMS_FILE).unlink(missing_ok=True)
 
     def _run(
         self, params: Params, trial: CurrentTrial, reporter: Reporter | None
@@ -236,9 +231,8 @@ def _shower(stream: TextIO) -> Callable[[bytes], None]:
 
 def _failure(what: str, trial: CurrentTrial, last_lines: Sequence[str] = ()) -> TrialError:
     said = f": {last_lines[-1].strip()[:_LONGEST_LAST_LINE]}" if last_lines else ""
-    return TrialError(
-        f"the command {what}{said}", trial.number, trial.params, "\n".join(last_lines)
-    )
+    number = -1 if trial.number is None else trial.number
+    return TrialError(f"the command {what}{said}", number, trial.params, "\n".join(last_lines))
 
 
 def _cause(code: int) -> str:

@@ -32,7 +32,7 @@ class LoopTrial:
     @property
     def number(self) -> int:
         """The trial's number in its sweep."""
-        return self._reporter.trial.number
+        return self._run.number
 
     @property
     def params(self) -> Params:

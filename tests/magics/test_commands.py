@@ -1,5 +1,6 @@
 """``%tune list | show | stop | pause | resume | wait | apply | delete`` on real sweeps."""
 
+import shutil
 import time
 
 import pytest
@@ -148,6 +149,18 @@ def test_apply_run_leaves_what_the_cell_makes_on_the_best_params(shell, say):
 
     assert shell.user_ns["model"] == [best["x"], best["depth"]]
     assert "report" not in shell.user_ns
+
+
+def test_apply_run_has_a_trial_with_the_best_params(shell, say):
+    cell = f"{CELL}\nfound = current_trial()\n(found.dir / 'model').write_text('1')"
+    shell.run_cell(tune(f"quick {LINE} --wait", cell)).raise_error()
+
+    say("%tune apply quick --run")
+
+    found = shell.user_ns["found"]
+    assert (found.number, found.params) == (None, shell.user_ns["quick"].best_params)
+    assert (found.dir / "model").read_text() == "1"
+    shutil.rmtree(found.dir)
 
 
 def test_apply_run_of_a_function_returns_its_result(shell):
