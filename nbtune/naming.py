@@ -2,10 +2,11 @@
 
 import re
 
+from nbtune.engine import SweepStatus
 from nbtune.exceptions import SpecError, SweepError
-from nbtune.store import Store
+from nbtune.store import Store, SweepRow, damage_named
 
-__all__ = ["MOST_OF_A_NAME", "free_name"]
+__all__ = ["MOST_OF_A_NAME", "free_name", "status_of"]
 
 MOST_OF_A_NAME = 128  # bytes: a sweep's folder has its name, and eCryptfs takes 143
 
@@ -48,12 +49,20 @@ def free_name(store: Store, name: str | None, *, default: str, replace: bool) ->
         )
     row = store.find(name)
     if row is not None and not replace:
+        status = status_of(row, owned=store.owned(name))
         count = sum(store.counts().get(name, {}).values())
         raise SweepError(
-            f"a sweep {name!r} exists already ({count} trials, {row.status}). Go on with "
+            f"a sweep {name!r} exists already ({count} trials, {status}). Go on with "
             f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another name."
         )
     return name
+
+
+def status_of(row: SweepRow, *, owned: bool) -> SweepStatus:
+    """Return a stored sweep's status; what claims to run and has no owner was interrupted."""
+    with damage_named(f"the status of sweep {row.name!r}"):
+        status = SweepStatus(row.status)
+    return status if status.ended or owned else SweepStatus.INTERRUPTED
 
 
 def _shortened(text: str) -> str:

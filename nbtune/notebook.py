@@ -5,13 +5,23 @@ from typing import Any
 
 from nbtune.exceptions import SweepError
 
-__all__ = ["cell_title", "notebook_names"]
+__all__ = ["cell_title", "has_dashboard", "is_interactive", "notebook_names"]
 
 
 def _shell() -> Any:
     """Return the running IPython, None outside one; imports nothing."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
+
+
+def has_dashboard() -> bool:
+    """Return whether this process is a notebook's kernel, so that sweeps can be drawn."""
+    return hasattr(_shell(), "kernel")
+
+
+def is_interactive() -> bool:
+    """Return whether this process goes on after an interrupt: a notebook or a prompt."""
+    return _shell() is not None or hasattr(sys, "ps1") or bool(sys.flags.interactive)
 
 
 def cell_title(filename: str) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from nbtune.definition import Definition
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import StoreError
+from nbtune.naming import status_of
 from nbtune.pareto import front
 from nbtune.space import Edit
 from nbtune.store import Store, SweepRow, damage_named
@@ -53,11 +54,10 @@ def stored_definition(store: Store, row: SweepRow) -> Definition:
 
 def stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
     """Return status and reason; what claims to run and has no owner was interrupted."""
-    with damage_named(f"the status of sweep {row.name!r}"):
-        status = SweepStatus(row.status)
-    if status.ended or owned:
-        return status, row.reason
-    return SweepStatus.INTERRUPTED, "its process ended; .resume() goes on"
+    status = status_of(row, owned=owned)
+    if status is SweepStatus.INTERRUPTED:
+        return status, "its process ended; .resume() goes on"
+    return status, row.reason
 
 
 def stored_snapshot(

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,10 @@ from nbtune.engine import Engine, Snapshot
 from nbtune.exceptions import SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
-from nbtune.notebook import cell_title, notebook_names
+from nbtune.notebook import cell_title, has_dashboard, is_interactive, notebook_names
 from nbtune.objective import Command, Objective, as_objective, check_types
 from nbtune.portable import check_state, restore, state_of
+from nbtune.progress import ProgressLine, described
 from nbtune.replaying import Replay, replay_curves
 from nbtune.results import Results
 from nbtune.schedulers import Explanation, Scheduler
@@ -141,6 +143,9 @@ class Sweep(Results):
         sweep's metric in the same direction; their space may be another (`nbtune.space.recast`
         says what becomes of it). Results are told as they are, even if the data has changed.
         Searchers that learn nothing, `Chain` and `Reinforce` make no use of them.
+    progress : bool, optional
+        Whether a line on stderr says how the sweep stands while `wait` or `run` blocks; by default
+        everywhere but in a notebook, which has the dashboard.
     callbacks : sequence of callable or Every
         Called with each event (`TrialStarted`, `TrialReported`, `TrialEnded`, `SweepEnded`) in a
         thread of their own; ``Every(60, function)`` calls a function with the sweep now and then.
@@ -182,8 +187,11 @@ class Sweep(Results):
         store: Path | str | None = None,
         replace: bool = False,
         warm_start: "Sweep | str | Sequence[Sweep | str] | None" = None,
+        progress: bool | None = None,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
+        if progress is not None:
+            check_flag("sweep", "Sweep", "progress", progress)
         objective = as_objective(objective, space, title=cell_title)
         self._store = Store(store)
         goals = goals_of(maximize, minimize, by)
@@ -217,7 +225,7 @@ class Sweep(Results):
         warn_of_strangers(self._definition.earlier, self.space)
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
         self._shipment = Shipment(self._store, self._name, objective.call)
-        self._replace = replace
+        self._replace, self._progress = replace, progress
         self._row: SweepRow | None = None
         self._queued: list[Params] = []
         self._callbacks: list[Callable[[Any], None]] = []
@@ -244,7 +252,7 @@ class Sweep(Results):
         sweep._store, sweep._row, sweep._name = store, row, row.name
         sweep._shipment = Shipment(store, row.name)
         sweep._queued, sweep._callbacks = [], []
-        sweep._replace = False
+        sweep._replace, sweep._progress = False, None
         sweep._init_runtime()
         return sweep
 
@@ -326,9 +334,22 @@ class Sweep(Results):
         WaitInterrupted
             A KeyboardInterrupt that says how to stop the sweep.
         """
-        return self._wait(timeout, PausedNotice(self._name))
+        with self._progress_shown() as show:
+            return self._wait(timeout, PausedNotice(self._name), show)
 
-    def _wait(self, timeout: float | None, notice: PausedNotice) -> bool:
+    @contextmanager
+    def _progress_shown(self) -> Iterator[Callable[[Snapshot], None]]:
+        """Give what shows how the sweep stands; at the end it makes room for what comes next."""
+        line = ProgressLine()
+        shows = not has_dashboard() if self._progress is None else self._progress
+        try:
+            yield line.show if shows else lambda _: None
+        finally:
+            line.leave()
+
+    def _wait(
+        self, timeout: float | None, notice: PausedNotice, show: Callable[[Snapshot], None]
+    ) -> bool:
         engine = self._engine
         if engine is None:
             if self._row is None:
@@ -337,10 +358,13 @@ class Sweep(Results):
 
         def tick() -> None:
             notice.look(engine.snapshot.status)
+            show(self.snapshot())
             self._call_waiting()
 
-        if not wait_for(engine.done, timeout, name=self._name, tick=tick):
+        goes_on = is_interactive()
+        if not wait_for(engine.done, timeout, name=self._name, tick=tick, goes_on=goes_on):
             return False
+        show(self.snapshot())
         self._call_waiting()
         raise_failure(self.snapshot())
         return True
@@ -350,8 +374,9 @@ class Sweep(Results):
 
     async def _wait_async(self) -> "Sweep":
         notice = PausedNotice(self._name)
-        while not self._wait(0, notice):
-            await asyncio.sleep(WAIT_TICK_SECONDS)
+        with self._progress_shown() as show:
+            while not self._wait(0, notice, show):
+                await asyncio.sleep(WAIT_TICK_SECONDS)
         return self
 
     def while_waiting(self, callback: Callable[[], None]) -> None:
@@ -812,19 +837,7 @@ class Sweep(Results):
         return Plots(self.snapshot)
 
     def __repr__(self) -> str:
-        snapshot = self.snapshot()
-        progress = snapshot.progress
-        why = f" ({snapshot.reason})" if snapshot.reason not in ("", progress) else ""
-        return f"<Sweep {self._name!r}: {snapshot.status}{why}, {progress}{_found(snapshot)}>"
-
-
-def _found(snapshot: Snapshot) -> str:
-    if len(snapshot.goals) > 1:
-        return f", {len(snapshot.front)} on the Pareto front"
-    best, goal = snapshot.best, snapshot.goal
-    if best is None:
-        return ""
-    return f", best {goal.metric} {best.value_for(goal):.4g} in trial {best.number}"
+        return f"<Sweep {self._name!r}: {described(self.snapshot())}>"
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

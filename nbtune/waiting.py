@@ -41,7 +41,12 @@ class PausedNotice:
 
 
 def wait_for(
-    done: threading.Event, timeout: float | None, *, name: str, tick: Callable[[], None]
+    done: threading.Event,
+    timeout: float | None,
+    *,
+    name: str,
+    tick: Callable[[], None],
+    goes_on: bool = True,
 ) -> bool:
     """Block until `done`, at most `timeout` seconds; return whether it is.
 
@@ -54,11 +59,13 @@ def wait_for(
         The sweep's, for the message of an interrupt.
     tick : callable
         Called in this thread now and then.
+    goes_on : bool
+        Whether this process goes on after an interrupt, as a script does not.
 
     Raises
     ------
     WaitInterrupted
-        A KeyboardInterrupt that says how to stop the sweep.
+        A KeyboardInterrupt that says what becomes of the sweep.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
@@ -67,11 +74,20 @@ def wait_for(
             if deadline is not None and time.monotonic() >= deadline:
                 return False
     except KeyboardInterrupt:
-        raise WaitInterrupted(
+        raise WaitInterrupted(_what_becomes_of(name, goes_on=goes_on)) from None
+    return True
+
+
+def _what_becomes_of(name: str, *, goes_on: bool) -> str:
+    if goes_on:
+        return (
             f"The wait was interrupted; sweep {name!r} goes on in the background. "
             f"Stop it with {name}.stop(), or from its dashboard."
-        ) from None
-    return True
+        )
+    return (
+        f"The wait was interrupted; sweep {name!r} ends with this script. All that was reported "
+        f"is stored: nbtune.load({name!r}).resume() goes on from there."
+    )
 
 
 def _tick(deadline: float | None) -> float:

@@ -128,6 +128,6 @@ class Lineup:
             return "the schedule is complete"
         if self._ledger.room() == 0:
             if budget.trials is not None and len(self._ledger.runs) >= budget.trials:
-                return f"{len(self._ledger.runs)} of {budget.trials} trials"
+                return f"{len(self._ledger.runs):,} of {budget.trials:,} trials"
             return f"{self._ledger.steps} of {budget.max_total_steps} steps"
         return self._supply.end_reason

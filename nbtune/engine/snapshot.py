@@ -94,7 +94,7 @@ class Snapshot:
         over = sum(trial.status.ended or trial.status is Status.PAUSED for trial in self.trials)
         limit = self.trial_limit
         if limit and (over >= limit or self.status is not SweepStatus.COMPLETED):
-            return f"{over:,} of {limit:,} trial{'s' * (limit != 1)}"
+            return f"{over:,} of {limit:,} trials"
         return f"{over:,} trial{'s' * (over != 1)}"
 
     @property

@@ -15,6 +15,7 @@ from nbtune.exceptions import SpecError
 from nbtune.magics.line import evaluate, whole_number
 from nbtune.magics.options import function_parser
 from nbtune.magics.rules import read_rule
+from nbtune.naming import status_of
 from nbtune.objective import Objective
 from nbtune.registry import Registry
 from nbtune.store import Store, SweepRow
@@ -51,8 +52,9 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
     if stored is not None and options.resume:
         return _resumed(stored, objective, options)
     if stored is not None and not options.replace:
+        status = status_of(stored, owned=Store(options.store).owned(stored.name))
         raise UsageError(
-            f"a sweep {stored.name!r} exists already ({stored.status}). Add --resume to go on "
+            f"a sweep {stored.name!r} exists already ({status}). Add --resume to go on "
             "with it, --replace to start over, or pick another name"
         )
     if not (options.maximize or options.minimize):
@@ -60,6 +62,7 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
             f"no sweep {options.name!r} is stored: add --maximize METRIC or --minimize METRIC"
         )
     given = {key: getattr(options, key) for key in _PLAIN}
+    given["progress"] = False if options.quiet else None
     given["searcher"] = _part(options.searcher, searchers.registry, namespace)
     given["scheduler"] = _part(options.scheduler, schedulers.registry, namespace)
     given["workers"] = _workers(options.workers, namespace)

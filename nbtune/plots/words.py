@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbtune.progress import duration
 from nbtune.trial import Goal, Status
 
 __all__ = [
@@ -80,14 +81,6 @@ def shortened(text: str, length: int = 32) -> str:
         return text
     head = (length - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as "0:41", "12:03" or "3:07:45"."""
-    whole = max(0, int(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
 def plural(count: int, noun: str) -> str:

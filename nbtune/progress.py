@@ -1,0 +1,88 @@
+"""A sweep in one line: how far it is, what it has found, and when it will be done."""
+
+import contextlib
+import shutil
+import sys
+import time
+from typing import TextIO
+
+from nbtune.engine import Snapshot
+
+__all__ = ["ProgressLine", "described", "duration"]
+
+LOG_SECONDS = 30.0
+"""How often a line is written where it cannot be written over: into a file or a pipe."""
+
+
+def described(snapshot: Snapshot) -> str:
+    """Return where a sweep stands: "running, 12 of 60 trials, best loss 0.021 in trial 7"."""
+    progress = snapshot.progress
+    why = f" ({snapshot.reason})" if snapshot.reason not in ("", progress) else ""
+    return f"{snapshot.status}{why}, {progress}{_found(snapshot)}"
+
+
+def _found(snapshot: Snapshot) -> str:
+    if len(snapshot.goals) > 1:
+        return f", {len(snapshot.front)} on the Pareto front"
+    best, goal = snapshot.best, snapshot.goal
+    if best is None:
+        return ""
+    return f", best {goal.metric} {best.value_for(goal):.4g} in trial {best.number}"
+
+
+class ProgressLine:
+    """Writes how a sweep stands to stderr, while somebody waits for it.
+
+    On a terminal it is one line, written anew as the sweep goes on; elsewhere a line now and then,
+    and the last.
+    """
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self._next = time.monotonic() + LOG_SECONDS
+        self._open = False  # on a terminal: the line has not been ended
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Write the line, if it is time and there is anything new."""
+        text = f"{snapshot.name}: {described(snapshot)}{_times(snapshot)}"
+        stream, ended = sys.stderr, snapshot.status.ended
+        if stream is None or text == self._shown:
+            return
+        with contextlib.suppress(OSError, ValueError):  # a closed stream is nobody's loss
+            if stream.isatty():
+                self._shown = text
+                self._write_over(stream, text)
+                if ended:
+                    self.leave()
+            elif ended or time.monotonic() >= self._next:
+                self._shown, self._next = text, time.monotonic() + LOG_SECONDS
+                stream.write(f"{text}\n")
+                stream.flush()
+
+    def leave(self) -> None:
+        """End the line, so that what comes next is written below it."""
+        if self._open and sys.stderr is not None:
+            self._open, self._shown = False, ""
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("\n")
+                sys.stderr.flush()
+
+    def _write_over(self, stream: TextIO, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1  # a full line would begin the next
+        self._open = True
+        stream.write("\r\x1b[K" + (text if len(text) <= width else f"{text[: width - 1]}…"))
+        stream.flush()
+
+
+def _times(snapshot: Snapshot) -> str:
+    left = snapshot.remaining
+    if left is None or snapshot.status.ended:
+        return f", {duration(snapshot.elapsed)}"
+    return f", {duration(snapshot.elapsed)} and about {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as "0:41", "12:03" or "3:07:45"."""
+    minutes, left = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
