@@ -118,7 +118,7 @@ def test_progress_is_shown_in_a_notebook_that_asks_for_it(capfd, monkeypatch):
 
 
 def test_a_progress_that_is_no_flag_is_refused():
-    with pytest.raises(SpecError, match="progress='no'.*needs True or False"):
+    with pytest.raises(SpecError, match=r"progress='no'.*needs True or False"):
         quick(progress="no")
 
 
