@@ -21,11 +21,13 @@ __all__ = [
     "front",
     "front_mask",
     "front_numbers",
+    "front_order",
     "hypervolume",
     "nsga_order",
     "ranked",
     "scores_by",
     "scores_of",
+    "scores_of_values",
     "scores_table",
 ]
 
@@ -68,6 +70,14 @@ def scores_by(goals: Iterable[Goal], value: Callable[[Goal], float | None]) -> S
     return tuple(scores) if -math.inf not in scores else (-math.inf,) * len(scores)
 
 
+def scores_of_values(values: NDArray[np.float64], goals: Sequence[Goal]) -> NDArray[np.float64]:
+    """Return the scores of values, shape (n_trials, n_objectives), row by row as `scores_by`."""
+    signs = [1.0 if goal.direction == "maximize" else -1.0 for goal in goals]
+    scores: NDArray[np.float64] = values * np.array(signs)
+    scores[~np.isfinite(scores).all(axis=1)] = -math.inf
+    return scores
+
+
 def scores_table(
     trials: Iterable[_T], goals: Sequence[Goal]
 ) -> tuple[list[_T], NDArray[np.float64]]:
@@ -91,12 +101,17 @@ def front(trials: Iterable[_T], goals: Sequence[Goal]) -> list[_T]:
     Equals are all on it, the earlier first; with one objective it is the earliest best alone. A
     trial with a value that is NaN or infinite is never on the front.
     """
-    compared, scores = scores_table(trials, goals)
-    on_front = front_mask(scores) & np.isfinite(scores).all(axis=1)
-    chosen = np.flatnonzero(on_front).tolist()
-    chosen.sort(key=lambda index: (-scores[index, 0], compared[index].number))
-    best = [compared[index] for index in chosen]
-    return best if len(goals) > 1 else best[:1]
+    compared, scores = scores_table(sorted(trials, key=lambda trial: trial.number), goals)
+    return [compared[index] for index in front_order(scores)]
+
+
+def front_order(scores: ArrayLike) -> list[int]:
+    """Return the rows on the Pareto front, the highest in the first column first, as `front`."""
+    table = np.asarray(scores, dtype=np.float64)
+    on_front = front_mask(table) & np.isfinite(table).all(axis=1)
+    chosen: list[int] = np.flatnonzero(on_front).tolist()
+    chosen.sort(key=lambda index: (-table[index, 0], index))
+    return chosen if table.shape[1] > 1 else chosen[:1]
 
 
 def ranked(trials: Iterable[_T], goals: Sequence[Goal]) -> list[_T]:

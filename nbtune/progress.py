@@ -4,29 +4,55 @@ import contextlib
 import shutil
 import sys
 import time
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Protocol, TextIO
 
-from nbtune.engine import Snapshot
+from nbtune.engine import Snapshot, SweepStatus
+from nbtune.trial import Goal, Trial
 
-__all__ = ["ProgressLine", "described", "duration"]
+__all__ = ["Described", "ProgressLine", "described", "duration"]
 
 LOG_SECONDS = 30.0
 """How often a line is written where it cannot be written over: into a file or a pipe."""
 
 
-def described(snapshot: Snapshot) -> str:
+class Described(Protocol):
+    """What a line about a sweep says: a `Snapshot`, or what answers from the store."""
+
+    @property
+    def status(self) -> SweepStatus:
+        """Where it stands."""
+
+    @property
+    def reason(self) -> str:
+        """Why it stands there."""
+
+    @property
+    def progress(self) -> str:
+        """How many trials are over."""
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Each objective."""
+
+    @property
+    def front(self) -> Sequence[Trial]:
+        """The trials that none is better than, the best in the first objective first."""
+
+
+def described(sweep: Described) -> str:
     """Return where a sweep stands: "running, 12 of 60 trials, best loss 0.021 in trial 7"."""
-    progress = snapshot.progress
-    why = f" ({snapshot.reason})" if snapshot.reason not in ("", progress) else ""
-    return f"{snapshot.status}{why}, {progress}{_found(snapshot)}"
+    status, reason, progress = sweep.status, sweep.reason, sweep.progress
+    why = f" ({reason})" if reason not in ("", progress) else ""
+    return f"{status}{why}, {progress}{_found(sweep.goals, sweep.front)}"
 
 
-def _found(snapshot: Snapshot) -> str:
-    if len(snapshot.goals) > 1:
-        return f", {len(snapshot.front)} on the Pareto front"
-    best, goal = snapshot.best, snapshot.goal
-    if best is None:
+def _found(goals: Sequence[Goal], front: Sequence[Trial]) -> str:
+    if len(goals) > 1:
+        return f", {len(front)} on the Pareto front"
+    if not front:
         return ""
+    best, goal = front[0], goals[0]
     return f", best {goal.metric} {best.value_for(goal):.4g} in trial {best.number}"
 
 

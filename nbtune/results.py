@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,17 +11,31 @@ from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
 from nbtune.space import Space
+from nbtune.store.queries import Summary
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Goal, Status, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "best_value", "reports_frame", "trials_frame", "value_of"]
+__all__ = [
+    "Answers",
+    "Results",
+    "SnapshotAnswers",
+    "best_value",
+    "reports_frame",
+    "reports_frame_of",
+    "trials_frame",
+    "value_of",
+]
 
 
-def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
+def trials_frame(
+    trials: Iterable[Trial], space: Space, summaries: Mapping[int, Summary] | None = None
+) -> "pd.DataFrame":
     """Return one row a trial, indexed by ``number``.
+
+    `summaries` stand for the trials' reports, by number, where these are not at hand.
 
     Columns: ``status``, ``reason``, ``params.<name>``, ``metrics.<name>`` (the last value) with
     ``.min`` and ``.max`` over all reports (NaN left out), ``steps`` (the last step), ``started``
@@ -34,12 +48,14 @@ def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
     for trial in trials:
         row: dict[str, object] = {"status": trial.status.value, "reason": trial.reason}
         row |= {f"params.{name}": value for name, value in space.flatten(trial.params).items()}
-        for name, values in _by_metric(trial).items():
-            finite = [value for value in values if not math.isnan(value)]
-            row[f"metrics.{name}"] = values[-1]
-            row[f"metrics.{name}.min"] = min(finite, default=math.nan)
-            row[f"metrics.{name}.max"] = max(finite, default=math.nan)
-        row |= {"steps": trial.steps, "started": trial.started}
+        summary = _summary(trial) if summaries is None else summaries.get(trial.number, Summary())
+        for name, (last, low, high) in summary.metrics.items():
+            row |= {
+                f"metrics.{name}": last,
+                f"metrics.{name}.min": low,
+                f"metrics.{name}.max": high,
+            }
+        row |= {"steps": summary.steps, "started": trial.started}
         row |= {"seconds": trial.seconds, "slot": trial.slot, "why": trial.why}
         rows.append(row)
         names |= dict.fromkeys(row)
@@ -52,12 +68,23 @@ def trials_frame(trials: Iterable[Trial], space: Space) -> "pd.DataFrame":
     return frame
 
 
-def _by_metric(trial: Trial) -> dict[str, list[float]]:
+def _summary(trial: Trial) -> Summary:
     values: dict[str, list[float]] = {}
     for report in trial.reports:
         for name, value in report.metrics.items():
             values.setdefault(name, []).append(value)
-    return values
+    known = {name: [value for value in given if value == value] for name, given in values.items()}
+    return Summary(
+        trial.steps,
+        {
+            name: (
+                given[-1],
+                min(known[name], default=math.nan),
+                max(known[name], default=math.nan),
+            )
+            for name, given in values.items()
+        },
+    )
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
@@ -66,6 +93,9 @@ def _ordered(names: Iterable[str]) -> list[str]:
     params = [name for name in names if name.startswith("params.")]
     metrics = [name for name in names if name.startswith("metrics.")]
     return [*first, *params, *metrics, *last]
+
+
+_FIXED = ("trial", "step", "time")
 
 
 def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
@@ -77,9 +107,20 @@ def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
         for trial in trials
         for report in trial.reports
     ]
-    fixed = ["trial", "step", "time"]
-    columns = [*fixed, *dict.fromkeys(name for row in rows for name in row if name not in fixed)]
-    frame = pd.DataFrame(rows, columns=columns)
+    columns = [*_FIXED, *dict.fromkeys(name for row in rows for name in row if name not in _FIXED)]
+    return _typed(pd.DataFrame(rows, columns=columns))
+
+
+def reports_frame_of(columns: Mapping[str, Sequence[Any]]) -> "pd.DataFrame":
+    """Return what `reports_frame` does from its columns."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    return _typed(pd.DataFrame(columns))
+
+
+def _typed(frame: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415 - as above
+
     frame["time"] = pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True)
     return frame.astype({"trial": "int64", "step": "int64"})
 
@@ -109,6 +150,90 @@ def _reference_scores(reference: Mapping[str, float], goals: Sequence[Goal]) -> 
     return scores
 
 
+class Answers(Protocol):
+    """What is known of a sweep, each question answered by as little work as it takes."""
+
+    @property
+    def status(self) -> SweepStatus:
+        """Where the sweep stands."""
+
+    @property
+    def reason(self) -> str:
+        """Why it stands there."""
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Each objective."""
+
+    @property
+    def progress(self) -> str:
+        """How many trials are over."""
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """The number of trials by status."""
+
+    @property
+    def front(self) -> Sequence[Trial]:
+        """The trials that none is better than, best in the first goal first."""
+
+    @property
+    def warnings(self) -> Sequence[SweepWarning]:
+        """What did not work as meant, each once, oldest first."""
+
+    def top(self, k: int, *, only_completed: bool) -> list[Trial]:
+        """Return the `k` best trials, best first."""
+
+    def trial(self, number: int) -> Trial | None:
+        """Return one trial, None when there is none of that number."""
+
+    def trials(self) -> "pd.DataFrame":
+        """Return one row a trial."""
+
+    def reports(self) -> "pd.DataFrame":
+        """Return one row a report."""
+
+
+class SnapshotAnswers:
+    """The answers of a snapshot, which holds all there is to know."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.status, self.reason = snapshot.status, snapshot.reason
+        self.front, self.warnings = snapshot.front, snapshot.warnings
+        self.goals = snapshot.goals
+
+    @property
+    def progress(self) -> str:
+        """How many trials are over."""
+        return self._snapshot.progress
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """The number of trials by status."""
+        return self._snapshot.counts
+
+    def top(self, k: int, *, only_completed: bool) -> list[Trial]:
+        """Return the `k` best trials, best first."""
+        trials: Iterable[Trial] = self._snapshot.trials
+        if only_completed:
+            trials = (trial for trial in trials if trial.status is Status.COMPLETED)
+        return ranked(trials, self._snapshot.goals)[:k]
+
+    def trial(self, number: int) -> Trial | None:
+        """Return one trial, None when there is none of that number."""
+        trials = self._snapshot.trials
+        return trials[number] if 0 <= number < len(trials) else None
+
+    def trials(self) -> "pd.DataFrame":
+        """Return one row a trial."""
+        return trials_frame(self._snapshot.trials, self._snapshot.space)
+
+    def reports(self) -> "pd.DataFrame":
+        """Return one row a report."""
+        return reports_frame(self._snapshot.trials)
+
+
 class Results(ABC):
     """What can be asked of a sweep, answered from its snapshot."""
 
@@ -136,25 +261,29 @@ class Results(ABC):
     def snapshot(self) -> Snapshot:
         """Return the sweep as it stands, immutable and cheap; what views read."""
 
+    def _answers(self) -> Answers:
+        """Return what answers single questions."""
+        return SnapshotAnswers(self.snapshot())
+
     @property
     def status(self) -> SweepStatus:
         """Where the sweep stands."""
-        return self.snapshot().status
+        return self._answers().status
 
     @property
     def reason(self) -> str:
         """What ended it, or why it stands where it stands."""
-        return self.snapshot().reason
+        return self._answers().reason
 
     @property
     def counts(self) -> dict[str, int]:
         """The number of trials by status, as in ``{"completed": 8, "failed": 1, ...}``."""
-        return {str(status): count for status, count in self.snapshot().counts.items()}
+        return {str(status): count for status, count in self._answers().counts.items()}
 
     @property
     def warnings(self) -> list[SweepWarning]:
         """What did not work as meant, each once, oldest first; empty where all did."""
-        return list(self.snapshot().warnings)
+        return list(self._answers().warnings)
 
     @property
     def running(self) -> list[Trial]:
@@ -169,7 +298,7 @@ class Results(ABC):
         first: those than which no other is at least as good in all and better in one. Trials that
         are equal in all are all on it; one with a NaN is not.
         """
-        front = list(self.snapshot().front)
+        front = list(self._answers().front)
         return front if len(self.goals) > 1 else next(iter(front), None)
 
     @property
@@ -218,12 +347,7 @@ class Results(ABC):
         With several objectives by non-dominated sorting: front by front, and in each the trials
         first that stand farthest from their neighbours (`nbtune.pareto.nsga_order`).
         """
-        trials = [
-            trial
-            for trial in self.snapshot().trials
-            if not only_completed or trial.status is Status.COMPLETED
-        ]
-        return ranked(trials, self.goals)[:k]
+        return self._answers().top(k, only_completed=only_completed)
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Return how much the trials dominate: the volume between the front and `reference`.
@@ -255,18 +379,19 @@ class Results(ABC):
 
     def trial(self, number: int) -> Trial:
         """Return one trial with its reports, log and failure."""
-        trials = self.snapshot().trials
-        if not 0 <= number < len(trials):
-            raise SweepError(f"sweep {self.name!r} has {len(trials)} trials, no trial {number}.")
-        return trials[number]
+        answers = self._answers()
+        found = answers.trial(number)
+        if found is None:
+            count = sum(answers.counts.values())
+            raise SweepError(f"sweep {self.name!r} has {count} trials, no trial {number}.")
+        return found
 
     @property
     def trials(self) -> "pd.DataFrame":
         """One row a trial; see `nbtune.results.trials_frame` for the columns."""
-        snapshot = self.snapshot()
-        return trials_frame(snapshot.trials, snapshot.space)
+        return self._answers().trials()
 
     @property
     def reports(self) -> "pd.DataFrame":
         """One row a report; see `nbtune.results.reports_frame` for the columns."""
-        return reports_frame(self.snapshot().trials)
+        return self._answers().reports()

@@ -1,29 +1,153 @@
 """A sweep that does not run here, read from the store."""
 
 import pickle
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nbtune.definition import Definition
-from nbtune.engine import Snapshot, SweepStatus
+from nbtune.engine import Snapshot, SweepStatus, progress_of
 from nbtune.exceptions import StoreError
 from nbtune.naming import status_of
-from nbtune.pareto import front
+from nbtune.pareto import front, front_order, nsga_order, scores_of_values
+from nbtune.results import reports_frame_of, trials_frame
 from nbtune.space import Edit
-from nbtune.store import Store, SweepRow, damage_named
-from nbtune.trial import Trial
+from nbtune.store import Store, SweepRow, damage_named, queries
+from nbtune.sweep_warning import SweepWarning
+from nbtune.trial import Goal, Status, Trial
 
-__all__ = ["stored_definition", "stored_history", "stored_snapshot", "stored_status"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "StoredAnswers",
+    "stored_definition",
+    "stored_history",
+    "stored_snapshot",
+    "stored_status",
+]
 
 
 def stored_history(store: Store, row: SweepRow, definition: Definition) -> list[tuple[Trial, str]]:
     """Return each stored trial with its origin, by number."""
+    return _decoded(store.trials(row), row, definition)
+
+
+def _decoded(
+    stored: Iterable[tuple[Trial, Any, str]], row: SweepRow, definition: Definition
+) -> list[tuple[Trial, str]]:
     timeline = definition.timeline
     history = []
-    for trial, params, origin in store.trials(row):
+    for trial, params, origin in stored:
         with damage_named(f"trial {trial.number} of sweep {row.name!r}"):
             known = timeline.at(trial.number).from_json(params)
         history.append((replace(trial, params=known), origin))
     return history
+
+
+class StoredAnswers:
+    """The answers of the store, each by a query of its own: of a sweep that runs elsewhere, or ran.
+
+    Parameters
+    ----------
+    store : Store
+    row : SweepRow
+        As just read.
+    definition : Definition
+    """
+
+    def __init__(self, store: Store, row: SweepRow, definition: Definition) -> None:
+        self._store = store
+        self._row = row
+        self._definition = definition
+
+    @property
+    def status(self) -> SweepStatus:
+        """Where the sweep stands."""
+        return self._standing[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it stands there."""
+        return self._standing[1]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Each objective."""
+        return self._definition.goals
+
+    @property
+    def progress(self) -> str:
+        """How many trials are over."""
+        return progress_of(self.status, self.counts, self._definition.budget.trials)
+
+    @property
+    def _standing(self) -> tuple[SweepStatus, str]:
+        return stored_status(self._row, owned=self._store.owned(self._row.name))
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """The number of trials by status."""
+        with self._store.asking(self._row) as connection:
+            counted = queries.counts(connection, self._row.id)
+            known = {Status(status): count for status, count in counted.items()}
+        return {status: known.get(status, 0) for status in Status}
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that none is better than, best in the first goal first."""
+        numbers, scores = self._scores(Status.FAILED, leave_out=True)
+        return self._trials([numbers[place] for place in front_order(scores)])
+
+    @property
+    def warnings(self) -> list[SweepWarning]:
+        """What did not work as meant, each once, oldest first."""
+        return self._store.warnings(self._row.id)
+
+    def top(self, k: int, *, only_completed: bool) -> list[Trial]:
+        """Return the `k` best trials, best first."""
+        status = Status.COMPLETED if only_completed else Status.FAILED
+        numbers, scores = self._scores(status, leave_out=not only_completed)
+        return self._trials([numbers[place] for place in nsga_order(scores)[:k]])
+
+    def _scores(self, status: Status, *, leave_out: bool) -> tuple[list[int], Any]:
+        """Return the numbers of trials with this status, or of all but these, and their scores."""
+        goals, sweep = self._definition.goals, self._row.id
+        with self._store.asking(self._row) as connection:
+            values = [queries.values(connection, sweep, goal) for goal in goals]
+            with_status = queries.numbers_with(connection, sweep, status.value)
+        numbers = [
+            number
+            for number in values[0]
+            if (number in with_status) is not leave_out and all(number in each for each in values)
+        ]
+        numbers.sort()
+        columns = [list(map(each.__getitem__, numbers)) for each in values]
+        return numbers, scores_of_values(np.array(columns, dtype=np.float64).T, goals)
+
+    def trial(self, number: int) -> Trial | None:
+        """Return one trial with its reports, None when there is none of that number."""
+        return next(iter(self._trials([number])), None)
+
+    def _trials(self, numbers: Sequence[int]) -> list[Trial]:
+        found = self._store.trials(self._row, numbers) if numbers else []
+        return [trial for trial, _ in _decoded(found, self._row, self._definition)]
+
+    def trials(self) -> "pd.DataFrame":
+        """Return one row a trial."""
+        with self._store.asking(self._row) as connection:
+            summaries = queries.summaries(connection, self._row.id)
+        found = _decoded(self._store.plain_trials(self._row), self._row, self._definition)
+        hull = self._definition.timeline.hull
+        return trials_frame((trial for trial, _ in found), hull, summaries)
+
+    def reports(self) -> "pd.DataFrame":
+        """Return one row a report."""
+        with self._store.asking(self._row) as connection:
+            fixed, metrics = queries.report_columns(connection, self._row.id)
+        return reports_frame_of(fixed | metrics)
 
 
 def stored_definition(store: Store, row: SweepRow) -> Definition:

@@ -34,7 +34,7 @@ from nbtune.objective import Command, Objective, as_objective, check_types
 from nbtune.portable import check_state, restore, state_of
 from nbtune.progress import ProgressLine, described
 from nbtune.replaying import Replay, replay_curves
-from nbtune.results import Results
+from nbtune.results import Answers, Results, SnapshotAnswers
 from nbtune.schedulers import Explanation, Scheduler
 from nbtune.schedulers import build as build_scheduler
 from nbtune.searchers import Searcher
@@ -44,7 +44,7 @@ from nbtune.space import Space
 from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
-from nbtune.stored import stored_definition, stored_history, stored_snapshot
+from nbtune.stored import StoredAnswers, stored_definition, stored_history, stored_snapshot
 from nbtune.trial import Goal, Params, Trial
 from nbtune.waiting import (
     WAIT_TICK_SECONDS,
@@ -638,6 +638,11 @@ class Sweep(Results):
             self._stored = time.monotonic(), self._read()
         return self._stored[1]
 
+    def _answers(self) -> Answers:
+        if self._engine is None and self._row is not None:
+            return StoredAnswers(self._store, self._refresh(), self._definition)
+        return SnapshotAnswers(self.snapshot())
+
     def _read(self) -> Snapshot:
         if self._row is not None:
             self._refresh()
@@ -837,7 +842,7 @@ class Sweep(Results):
         return Plots(self.snapshot)
 
     def __repr__(self) -> str:
-        return f"<Sweep {self._name!r}: {described(self.snapshot())}>"
+        return f"<Sweep {self._name!r}: {described(self._answers())}>"
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

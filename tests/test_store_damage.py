@@ -56,7 +56,7 @@ def test_a_damaged_row_is_named(sweep, tmp_path, change, named):
         connection.commit()
 
     with pytest.raises(StoreError, match=named):
-        _ = load(tmp_path).trials, load(tmp_path).reports
+        _ = load(tmp_path).trials, load(tmp_path).reports, load(tmp_path).status
 
 
 @pytest.mark.parametrize("at", [0, 42, 60, 100])

@@ -5,7 +5,7 @@ from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialSta
 from nbtune.engine.history import replay
 from nbtune.engine.ledger import Budget, Run, Spending
 from nbtune.engine.loop import Engine
-from nbtune.engine.snapshot import Snapshot, SweepStatus
+from nbtune.engine.snapshot import Snapshot, SweepStatus, progress_of
 
 __all__ = [
     "Budget",
@@ -19,5 +19,6 @@ __all__ = [
     "TrialReported",
     "TrialStarted",
     "edit_row",
+    "progress_of",
     "replay",
 ]

@@ -1,6 +1,7 @@
 """A sweep as it stood at one moment: what views read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ from nbtune.space import Space
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Status, Trial
 
-__all__ = ["Snapshot", "SweepStatus"]
+__all__ = ["Snapshot", "SweepStatus", "progress_of"]
 
 
 class SweepStatus(StrEnum):
@@ -86,19 +87,23 @@ class Snapshot:
 
     @property
     def progress(self) -> str:
-        """How many trials are over: "10 of 60 trials", or "10 trials" where no limit is ahead.
-
-        A sweep that another limit has completed has none: "2 of 9 trials" would read as unfinished.
-        """
-        # A paused trial has had its turn: all of them may be paused when the last has.
-        over = sum(trial.status.ended or trial.status is Status.PAUSED for trial in self.trials)
-        limit = self.trial_limit
-        if limit and (over >= limit or self.status is not SweepStatus.COMPLETED):
-            return f"{over:,} of {limit:,} trials"
-        return f"{over:,} trial{'s' * (over != 1)}"
+        """How many trials are over, as `progress_of` says it."""
+        return progress_of(self.status, self.counts, self.trial_limit)
 
     @property
     def counts(self) -> dict[Status, int]:
         """The number of trials by status, every status present."""
         counted = Counter(trial.status for trial in self.trials)
         return {status: counted[status] for status in Status}
+
+
+def progress_of(status: SweepStatus, counts: Mapping[Status, int], limit: int | None) -> str:
+    """Return how many trials are over: "10 of 60 trials", "10 trials" where no limit is ahead.
+
+    A sweep that another limit has completed has none: "2 of 9 trials" would read as unfinished.
+    """
+    # A paused trial has had its turn: all of them may be paused when the last has.
+    over = sum(count for each, count in counts.items() if each.ended or each is Status.PAUSED)
+    if limit and (over >= limit or status is not SweepStatus.COMPLETED):
+        return f"{over:,} of {limit:,} trials"
+    return f"{over:,} trial{'s' * (over != 1)}"

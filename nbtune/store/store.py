@@ -1,6 +1,5 @@
 """The store itself: a file and a folder, what is read from them and what is written."""
 
-import math
 import os
 import shutil
 import sqlite3
@@ -12,12 +11,12 @@ from typing import Any
 
 from nbtune.exceptions import StoreError, SweepError, nearest
 from nbtune.objective.payload import Payload
+from nbtune.store import queries
 from nbtune.store.lock import Lock, is_locked
 from nbtune.store.place import check_trusted, claim_folder, is_own, make_folder, store_path
 from nbtune.store.read_only import is_writable, reading
 from nbtune.store.rows import (
     SWEEP_COLUMNS,
-    TRIAL_COLUMNS,
     Batch,
     EditRow,
     SweepRow,
@@ -41,7 +40,6 @@ BUSY_SECONDS = 30.0
 """How long to wait for another process that writes."""
 
 _SWEEPS = f"SELECT {', '.join(SWEEP_COLUMNS)} FROM sweeps"
-_TRIALS = f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials"
 _ADD_EDIT = "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)"
 _ADD_WARNING = "INSERT OR IGNORE INTO warnings VALUES (?, ?, ?, ?)"
 
@@ -233,23 +231,51 @@ class Store:
         """Return whether some process, this one or another, is running this sweep now."""
         return is_locked(self.folder(name) / "lock")
 
-    def trials(self, sweep: SweepRow) -> list[tuple[Trial, Any, str]]:
-        """Return ``(trial, params as JSON, origin)`` of each trial, by number, reports included."""
-        with self._reading() as connection:
-            connection.execute("BEGIN")  # one moment for both tables
-            with damage_named(f"the reports of sweep {sweep.name!r}"):
-                curves = self._curves(connection, sweep.id)
-            rows = connection.execute(
-                _TRIALS + " WHERE sweep = ? ORDER BY number", (sweep.id,)
-            ).fetchall()
-        folder = self.folder(sweep.name)
+    def trials(
+        self, sweep: SweepRow, numbers: Sequence[int] | None = None
+    ) -> list[tuple[Trial, Any, str]]:
+        """Return ``(trial, params as JSON, origin)`` of each trial, by number, reports included.
+
+        With `numbers` of these alone, in the order given; those that are not there are left out.
+        """
+        with self.asking(sweep) as connection:
+            rows = queries.trial_rows(connection, sweep.id, numbers)
+            curves = queries.reports_of(connection, sweep.id, numbers)
+        if numbers is None:
+            return [self._trial(sweep, n, row, curves) for n, row in enumerate(rows)]
+        by_number = {row[0]: self._trial(sweep, row[0], row, curves) for row in rows}
+        return [by_number[number] for number in numbers if number in by_number]
+
+    def plain_trials(self, sweep: SweepRow) -> list[tuple[Trial, Any, str]]:
+        """Return what `trials` does, without reports: in a tenth of the time."""
+        with self.asking(sweep) as connection:
+            rows = queries.trial_rows(connection, sweep.id)
+        return [self._trial(sweep, number, row, {}) for number, row in enumerate(rows)]
+
+    def _trial(
+        self, sweep: SweepRow, number: int, row: Sequence[Any], curves: dict[int, list[Report]]
+    ) -> tuple[Trial, Any, str]:
+        with damage_named(f"trial {number} of sweep {sweep.name!r}"):
+            if row[0] != number:
+                raise LookupError("it is missing")
+            return stored_trial(row, curves.get(number, []), self.folder(sweep.name))
+
+    @contextmanager
+    def asking(self, sweep: SweepRow) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for the functions of `queries`, all of which see one moment."""
+        with self._reading() as connection, damage_named(f"the reports of sweep {sweep.name!r}"):
+            connection.execute("BEGIN")
+            yield connection
+
+    @property
+    def signature(self) -> tuple[tuple[int, int, int], ...]:
+        """What is another after each write, as the system's clock tells them apart (some 4 ms)."""
         found = []
-        for number, row in enumerate(rows):
-            with damage_named(f"trial {number} of sweep {sweep.name!r}"):
-                if row[0] != number:
-                    raise LookupError("it is missing")
-                found.append(stored_trial(row, curves.get(number, []), folder))
-        return found
+        for file in (self.file, self.file.with_name(f"{self.file.name}-wal")):
+            with suppress(OSError):
+                stat = file.stat()
+                found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return tuple(found)
 
     def edits(self, sweep: int) -> list[EditRow]:
         """Return the changes of a sweep's space, in order."""
@@ -267,22 +293,6 @@ class Store:
                 "SELECT time, code, text FROM warnings WHERE sweep = ? ORDER BY time", (sweep,)
             ).fetchall()
         return [SweepWarning(*row) for row in rows]
-
-    @staticmethod
-    def _curves(connection: sqlite3.Connection, sweep: int) -> dict[int, list[Report]]:
-        names = dict(connection.execute("SELECT id, name FROM metrics"))
-        curves: dict[int, list[Report]] = {}
-        for trial, step, metric, value, moment in connection.execute(
-            "SELECT trial, step, metric, value, time FROM reports WHERE sweep = ? "
-            "ORDER BY trial, step",
-            (sweep,),
-        ):
-            reports = curves.setdefault(trial, [])
-            if not reports or reports[-1].step != step:
-                reports.append(Report(step, {}, moment))
-            if metric:
-                reports[-1].metrics[names[metric]] = math.nan if value is None else float(value)  # type: ignore[index]
-        return curves
 
     # --- what changes it
 
