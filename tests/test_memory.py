@@ -240,3 +240,24 @@ def test_room_is_the_least_of_file_system_machine_and_control_groups(tmp_path):
 
 def test_room_here_is_no_more_than_is_free(tmp_path):
     assert 0 < room_in(tmp_path) <= shutil.disk_usage(tmp_path).free + MB
+
+
+def test_a_folder_that_cannot_be_opened_is_removed_and_nothing_lies_in_memory(root):
+    code = f"""
+import resource, sys
+from pathlib import Path
+from nbtune.objective.memory import Memory
+memory = Memory(Path({str(root)!r}))
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+kept = memory.add(3, lambda: [memoryview(b"abc")], memory)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+sys.stdout.write(repr(kept))
+"""
+
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert told.stdout == "None"
+    assert list(root.iterdir()) == []

@@ -6,6 +6,7 @@ nothing. The folder goes with the process; one that was killed leaves its buffer
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -179,10 +180,11 @@ class Memory:
         claim = _claim(left)
         if claim is None:
             return  # it lives
-        for path in left.iterdir():
-            if not path.name.startswith("."):
-                self._buffers[path.name] = _Buffer(path.stat().st_size)
-                path.rename(folder / path.name)
+        with contextlib.suppress(OSError):  # what cannot be taken over is given up
+            for path in left.iterdir():
+                if not path.name.startswith("."):
+                    path.rename(folder / path.name)
+                    self._buffers[path.name] = _Buffer((folder / path.name).stat().st_size)
         shutil.rmtree(left, ignore_errors=True)
         os.close(claim)
 
@@ -191,9 +193,14 @@ def _new_folder(root: Path, prefix: str) -> tuple[Path, int]:
     """Return a new folder that only this user can enter, and what claims it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
-        claim = _claim(folder)
-        if claim is None:
+        try:
+            claim = _locked(folder)
+        except (BlockingIOError, FileNotFoundError):  # as below: that process removes it
             continue
+        except OSError:  # no descriptor is free, or this file system has no locks
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            raise
         if os.fstat(claim).st_nlink:  # else it was taken for a dead process's in between
             return folder, claim
         os.close(claim)
@@ -204,17 +211,23 @@ def _claim(folder: Path) -> int | None:
 
     A lock, unlike a process's number, holds across containers that share the file system.
     """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
     with contextlib.suppress(OSError):
-        about = os.fstat(descriptor)
-        if about.st_uid == os.getuid() and not about.st_mode & 0o077:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-    os.close(descriptor)
+        return _locked(folder)
     return None
+
+
+def _locked(folder: Path) -> int:
+    """Return the descriptor by which a folder is locked; raise `OSError` when it cannot be."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        about = os.fstat(descriptor)
+        if about.st_uid != os.getuid() or about.st_mode & 0o077:
+            raise PermissionError(errno.EACCES, "others can write to it", str(folder))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def room_in(folder: Path) -> int:
