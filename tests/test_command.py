@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import nbtune
 from nbtune import Bool, Choice, Command, Int, Real, Space, Sweep
 from nbtune.decision import Complete, Continue, Reject, Stop
-from nbtune.exceptions import ObjectiveError, SpaceError, SpecError, TrialError
+from nbtune.exceptions import ObjectiveError, SpaceError, SpecError, SweepError, TrialError
 from nbtune.objective.call import Call
 from nbtune.schedulers import Hyperband
 from nbtune.trial import Status
@@ -113,6 +113,75 @@ def test_what_is_no_text_comes_as_json(drive, tmp_path):
     assert shown_by(driver, tmp_path, given) == ["true", "null", '[1, "a"]', "1e-07", "3"]
 
 
+@pytest.mark.parametrize(
+    ("amp", "arguments"), [(True, ["--amp", "x", "--on"]), (False, ["x", "--off"])]
+)
+def test_a_flag_is_there_where_its_param_is_true(drive, tmp_path, amp, arguments):
+    words = ["{{ --amp if amp }}", "x", "{{ --on if params.amp else --off }}"]
+    driver = drive(Command([PYTHON, "-c", SHOW, *words]), {"amp": Bool()})
+
+    assert shown_by(driver, tmp_path, {"amp": amp}) == arguments
+
+
+@pytest.mark.parametrize(
+    ("value", "arguments"),
+    [("", ["--name", "", "--x="]), ("a", ["a", "--name", "a", "--x=a", "a"])],
+)
+def test_an_empty_value_alone_is_an_argument_only_after_an_option(
+    drive, tmp_path, value, arguments
+):
+    words = ["{{ x }}", "--name", "{{ x }}", "--x={{ x }}", "{{ x }}"]
+    driver = drive(Command([PYTHON, "-c", SHOW, *words]), {"x": Choice("", "a")})
+
+    assert shown_by(driver, tmp_path, {"x": value}) == arguments
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Command(["python", "-c", "import sys; print(sys.prefix)", "{{ lr }}"]),
+        Command("python3 -c 'import sys; print(sys.prefix)' {{ lr }}"),
+        Command("python -c 'import sys; print(sys.prefix)' {{ lr }}", shell=True),
+    ],
+    ids=["words", "line", "shell"],
+)
+def test_python_is_the_python_of_the_process_that_runs_the_trial(
+    drive, tmp_path, monkeypatch, command
+):
+    other = tmp_path / "bin"
+    other.mkdir()
+    for name in ("python", "python3"):
+        (other / name).write_text("#!/bin/sh\necho another")
+        (other / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(other), prepend=os.pathsep)
+    driver = drive(command)
+
+    number = driver.start({"lr": 0.5})
+    driver.ended(number)
+
+    assert log_of(tmp_path, number).splitlines()[-1] == sys.prefix
+
+
+def test_path_in_env_says_which_python(drive, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho another")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    driver = drive(Command("python {{ lr }}", env={"PATH": path}))
+
+    number = driver.start({"lr": 0.5})
+    driver.ended(number)
+
+    assert log_of(tmp_path, number).splitlines()[-1] == "another"
+
+
+def test_script_that_prints_no_metric_is_told_how_to():
+    sweep = Sweep(Command("python -c pass {{ lr }}"), LR, minimize="loss", trials=1, workers=1)
+
+    with pytest.raises(SweepError, match=r'Print a line of JSON .*\{"epoch": 1, "loss": 0.5\}'):
+        sweep.run()
+
+
 def test_all_params_go_in_as_json(drive, tmp_path):
     driver = drive(Command([PYTHON, "-c", SHOW, "{{ params }}"]))
 
@@ -170,7 +239,7 @@ def test_any_text_arrives_as_it_is(echo, way, text):
     log = (echo[2] / way / str(number) / "log.txt").read_bytes()
     assert json.loads(log.split(b"\n")[-1]) == [
         f"--text={text}",
-        text,
+        *([text] if text or way == "shell" else []),
     ]
 
 
@@ -188,7 +257,7 @@ def test_the_environment_holds_what_was_given_and_the_params(drive, tmp_path):
     assert json.loads(told["NBTUNE_PARAMS"]) == {"lr": 0.5}
     assert told["NBTUNE_TRIAL_DIR"] == str(tmp_path / "sweep" / "0")
     assert told["NBTUNE_TRIAL_NUMBER"] == "0"
-    assert told["PATH"] == os.environ["PATH"]
+    assert told["PATH"].endswith(os.environ["PATH"])
 
 
 def test_the_params_are_a_file_in_the_trials_folder(drive, tmp_path):

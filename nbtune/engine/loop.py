@@ -558,7 +558,7 @@ class Engine:
         """End a sweep that cannot work: the metric never comes, or all fails in one way."""
         missing = self._ledger.missing(run) if run.status is Status.COMPLETED else ""
         if missing:
-            self._fail(missing_metric(run, missing, self._job.step_name))
+            self._fail(missing_metric(run, missing, self._job))
         elif failure := common_failure(self._ledger):
             self._fail(failure, f"the first {self._ledger.ended} trials all failed with ")
 

@@ -2,9 +2,10 @@
 
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.exceptions import nearest
+from nbtune.objective.call import Call
 from nbtune.schedulers.base import Explanation
 from nbtune.trial import Failure, Status
-from nbtune.workers.base import Ended
+from nbtune.workers.base import Ended, Job
 
 __all__ = [
     "common_failure",
@@ -75,10 +76,11 @@ def _kind(failure: Failure) -> tuple[str, str]:
     return failure.type, lines[-1].strip() if lines else failure.message
 
 
-def missing_metric(run: Run, metric: str, step_name: str) -> Failure:
+def missing_metric(run: Run, metric: str, job: Job) -> Failure:
     """Return the failure of a sweep whose objective does not report what is optimised."""
     reported = sorted({name for report in run.reports for name in report.metrics})
-    hint = f"Call report({step_name}=..., {metric}=...) or return the value."
+    kind = type(job.call) if isinstance(job.call, Call) else Call
+    hint = kind.how_to_report(job.step_name, metric)
     if reported:
         hint = nearest(metric, reported)
     instead = ", ".join(map(repr, reported)) or "nothing"

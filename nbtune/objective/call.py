@@ -65,6 +65,11 @@ class Call(ABC):
     def parts(self) -> Mapping[str, Any]:
         """Return what is sent to a worker, by the names that the user knows."""
 
+    @staticmethod
+    def how_to_report(step: str, metric: str) -> str:
+        """Return what to write so that the sweep gets a metric."""
+        return f"Call report({step}=..., {metric}=...) or return the value."
+
     def namespace(self) -> Mapping[str, Any]:
         """Return the globals that the code runs in."""
         return {}

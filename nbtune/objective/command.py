@@ -9,7 +9,7 @@ from typing import Any
 
 from nbtune.exceptions import ObjectiveError, SpaceError, SpecError, nearest
 from nbtune.objective.base import Objective, fixed_max_t
-from nbtune.objective.command_call import CommandCall
+from nbtune.objective.command_call import PYTHONS, CommandCall, search_path
 from nbtune.objective.template import TRIAL_NAMES, Template, as_text, split_words
 from nbtune.space import Choice, Constant, Domain, Space
 
@@ -27,8 +27,14 @@ class Command:
     A name in ``{{ }}`` stands for its value: a param (``lr``, ``params.lr``, ``model.depth`` in a
     nested space), all of them as JSON (``params``), or ``trial.dir``, ``trial.number``,
     ``trial.seed``. Text comes as it is, all else as JSON (``true``, ``null``, ``0.001``, ``[1]``).
-    An argument whose param belongs to a branch that is not chosen is left out. The params are also
-    in the environment as JSON (``NBTUNE_PARAMS``) and in ``params.json`` in the trial's folder
+    An argument whose param belongs to a branch that is not chosen is left out, and so is one that
+    is an empty value alone, unless an option stands before it (``--name {{ x }}``). A flag is
+    written ``{{ --amp if amp }}``: it is there where ``amp`` is true; ``{{ --amp if amp else
+    --no-amp }}`` is one or the other.
+
+    ``python`` is the Python of the process that runs the trial, here the kernel's, and programs
+    installed beside it are found first, unless `env` sets ``PATH``. The params are also in the
+    environment as JSON (``NBTUNE_PARAMS``) and in ``params.json`` in the trial's folder
     (``NBTUNE_TRIAL_DIR``).
 
     Metrics come back in either of two ways:
@@ -182,10 +188,12 @@ class Command:
         path = self._env.get("PATH")
         if self._shell or program.names or self._folder or (path and path.names):
             return
-        if shutil.which(program.text, path=path.text if path else None) is None:
+        if path is None and program.text in PYTHONS:
+            return
+        if shutil.which(program.text, path=path.text if path else search_path()) is None:
             raise SpecError(
                 f"{program.text!r}: there is no such program to be executed, in {self.line!r}. "
-                "Give its path, sys.executable for this Python, or shell=True for a shell's own",
+                "Give its path, 'python' for this Python, or shell=True for a shell's own",
                 "command",
             )
 

@@ -6,6 +6,7 @@ Kept free of the space, as `call` is.
 import codecs
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,10 +21,13 @@ from nbtune.objective.call import Call, Sources
 from nbtune.objective.child import Child
 from nbtune.objective.desk import Desk
 from nbtune.objective.printed import Lines, Printed
-from nbtune.objective.template import Template, as_json, value_of
+from nbtune.objective.template import Template, Values, as_json
 from nbtune.trial import Params
 
-__all__ = ["CommandCall"]
+__all__ = ["PYTHONS", "CommandCall", "search_path"]
+
+PYTHONS = "python", "python3"
+"""Programs that are the Python of the process which runs the trial, whatever PATH says."""
 
 _PARAMS_FILE = "params.json"
 _KEPT = 16 * 1024  # bytes of output that an error may show
@@ -64,6 +68,15 @@ class CommandCall(Call):
         self._base = base
         self._folder = folder
         self._shell = shell
+
+    @staticmethod
+    def how_to_report(step: str, metric: str) -> str:
+        """Return what to write so that the sweep gets a metric."""
+        line = f'{{"{step}": 1, "{metric}": 0.5}}'
+        return (
+            f"Print a line of JSON for each report, such as {line}, or call nbtune.report in a "
+            "Python script."
+        )
 
     def parts(self) -> Mapping[str, Any]:
         """Return what is sent to a worker."""
@@ -110,15 +123,20 @@ class CommandCall(Call):
         return printed.result
 
     def _filled(self, params: Params, trial: CurrentTrial) -> list[str]:
-        """Return the words with values in place; without those whose branch is not chosen."""
-
-        def value(name: str) -> str | None:
-            text = value_of(name, params, trial)
-            return shlex.quote(text or "") if self._shell else text
-
-        filled = [word.fill(value) for word in self._words]
-        words = [word for word in filled if word is not None]
-        return ["/bin/sh", "-c", *words] if self._shell else words
+        """Return the words with values in place; without those that have nothing to say."""
+        if self._shell:
+            values = Values(params=params, trial=trial, quote=shlex.quote)
+            return ["/bin/sh", "-c", *(word.fill(values) or "" for word in self._words)]
+        values = Values(params=params, trial=trial)
+        words: list[str] = []
+        for template in self._words:
+            word = template.fill(values)
+            # An empty value alone is no argument, but may be what the option before it takes.
+            if word or (word == "" and not (template.is_bare and _takes_none(words))):
+                words.append(word)
+        if words[:1] and words[0] in PYTHONS and "PATH" not in self._environment:
+            words[0] = sys.executable
+        return words
 
     def _started(
         self,
@@ -130,7 +148,7 @@ class CommandCall(Call):
     ) -> Child:
         folder = self._base
         if self._folder is not None:
-            inner = self._folder.fill(lambda name: value_of(name, params, trial))
+            inner = self._folder.fill(Values(params=params, trial=trial))
             folder = str(Path(folder, inner or ""))
         if not Path(folder).is_dir():
             raise _failure(f"cannot run in cwd={folder!r}: there is no such folder", trial)
@@ -150,10 +168,10 @@ class CommandCall(Call):
         given = {
             name: text
             for name, template in self._environment.items()
-            if (text := template.fill(lambda name: value_of(name, params, trial))) is not None
+            if (text := template.fill(Values(params=params, trial=trial))) is not None
         }
         # Python would keep what a script prints until it ends.
-        variables = {"PYTHONUNBUFFERED": "1", **os.environ, **given}
+        variables = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": search_path(), **given}
         variables.pop(SCRIPT_VARIABLE, None)
         variables |= {
             "NBTUNE_PARAMS": as_json(params),
@@ -227,6 +245,20 @@ def _shower(stream: TextIO) -> Callable[[bytes], None]:
         stream.flush()
 
     return show
+
+
+def search_path() -> str:
+    """Return where a command finds programs: beside this Python first, as where it is activated."""
+    known = os.environ.get("PATH", os.defpath)
+    mine = Path(sys.executable)
+    if not sys.executable or shutil.which(mine.name, path=known) == str(mine):
+        return known
+    return os.pathsep.join([str(mine.parent), known])
+
+
+def _takes_none(words: Sequence[str]) -> bool:
+    """Whether the last word is not an option that takes the next one as its value."""
+    return not words or not words[-1].startswith("-") or "=" in words[-1]
 
 
 def _failure(what: str, trial: CurrentTrial, last_lines: Sequence[str] = ()) -> TrialError:

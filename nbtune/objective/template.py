@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -11,15 +12,19 @@ from nbtune.context import CurrentTrial
 from nbtune.exceptions import SpecError
 from nbtune.trial import Params
 
-__all__ = ["TRIAL_NAMES", "Template", "as_json", "as_text", "split_words", "value_of"]
+__all__ = ["TRIAL_NAMES", "Template", "Values", "as_json", "as_text", "split_words"]
 
 TRIAL_NAMES = ("trial.dir", "trial.number", "trial.seed")
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LITERAL = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
+_FLAG = re.compile(r"(\S+)\s+if\s+(\S+)(?:\s+else\s+(\S+))?")
 
 
 class Template:
     """A text and the names that stand in ``{{ }}`` in it; ``{{ "{{" }}`` gives what is quoted.
+
+    ``{{ --amp if amp }}`` is ``--amp`` where the param is true, and nothing where it is not;
+    ``{{ --amp if amp else --no-amp }}`` one or the other.
 
     Raises
     ------
@@ -38,23 +43,46 @@ class Template:
     @property
     def names(self) -> list[str]:
         """The names in it, in order."""
-        return [name for name in self._pieces[1::2] if not _LITERAL.fullmatch(name)]
+        return [_name_in(piece) for piece in self._pieces[1::2] if not _LITERAL.fullmatch(piece)]
 
     @property
     def is_bare(self) -> bool:
         """Whether it is one name and nothing else."""
+        return self._is_one_place and not _FLAG.fullmatch(self._pieces[1])
+
+    @property
+    def _is_one_place(self) -> bool:
         return len(self._pieces) == 3 and not self._pieces[0] and not self._pieces[2]
 
-    def fill(self, value: Callable[[str], str | None]) -> str | None:
-        """Return the text with a value in each place; None when a name has none."""
+    def fill(self, values: "Values") -> str | None:
+        """Return the text with a value in each place; None when there is nothing to say.
+
+        That is when a name has no value, or a flag alone is not set.
+        """
         filled = []
         for odd, piece in enumerate(self._pieces):
-            literal = _LITERAL.fullmatch(piece) if odd % 2 else None
-            text = value(piece) if odd % 2 and not literal else literal[2] if literal else piece
-            if text is None:
+            text = _filled(piece, values) if odd % 2 else piece
+            if text is None and self._is_one_place:
                 return None
-            filled.append(text)
+            if text is None and not _FLAG.fullmatch(piece):
+                return None
+            filled.append(text or "")
         return "".join(filled)
+
+
+def _name_in(piece: str) -> str:
+    flag = _FLAG.fullmatch(piece)
+    return flag[2] if flag else piece
+
+
+def _filled(piece: str, values: "Values") -> str | None:
+    """Return what stands in the place of ``{{ piece }}``; None for nothing."""
+    literal, flag = _LITERAL.fullmatch(piece), _FLAG.fullmatch(piece)
+    if literal:
+        return str(literal[2])
+    if flag:
+        return flag[1] if any(values.find(flag[2])) else flag[3]
+    return next((values.quote(as_text(value)) for value in values.find(piece)), None)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -96,14 +124,21 @@ def _as_it_is(value: Any) -> str:
     return value.isoformat() if isinstance(value, date) else str(os.fspath(value))
 
 
-def value_of(name: str, params: Params, trial: CurrentTrial) -> str | None:
-    """Return the text for a name in a template; None when its branch is not chosen."""
-    if name in TRIAL_NAMES:
-        return as_text(getattr(trial, name.removeprefix("trial.")))
-    if name == "params":
-        return as_json(params)
-    found = list(_found(name.removeprefix("params."), params))
-    return as_text(found[0]) if found else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """What the names in a template stand for in one trial; `quote` gives a value its last form."""
+
+    params: Params
+    trial: CurrentTrial
+    quote: Callable[[str], str] = str
+
+    def find(self, name: str) -> list[Any]:
+        """Return the value of a name as the only item; no item when its branch is not chosen."""
+        if name in TRIAL_NAMES:
+            return [getattr(self.trial, name.removeprefix("trial."))]
+        if name == "params":
+            return [self.params]
+        return list(_found(name.removeprefix("params."), self.params))[:1]
 
 
 def _found(path: str, params: Mapping[str, Any]) -> Iterator[Any]:
