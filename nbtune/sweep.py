@@ -113,8 +113,9 @@ class Sweep(Results):
     stop_when : StopRule or sequence of StopRule
         Further rules that end the sweep, from `nbtune.stopping`; any of them does.
     workers : int, str, Workers, distributed.Client or cluster object, optional
-        Slots on this machine (by default as many as its cores allow), or where else to run: a
-        Dask cluster, by its address (``"tcp://10.0.0.1:8786"``), a client or a cluster object.
+        Slots on this machine, or where else to run. By default as many as its cores allow: sweeps
+        that run at once in this process share them, while a number is kept to. Elsewhere is a Dask
+        cluster, by its address (``"tcp://10.0.0.1:8786"``), a client or a cluster object.
     cpus, gpus : float
         What one slot takes; not used when `workers` is an instance of `Workers`.
     memory : int or str, optional

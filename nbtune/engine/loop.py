@@ -392,13 +392,18 @@ class Engine:
         recall(rules, over, self._watch.elapsed, self._job.folder)
 
     def _launch(self) -> None:
+        has_room = self._has_room()  # asked also by a sweep that starts nothing: it shares
         if self._status is not SweepStatus.RUNNING:
             return
-        while self._free and (run := self._lineup.next()) is not None:
+        while self._free and has_room and (run := self._lineup.next()) is not None:
             self._start(run, self._free.popleft())
-        self._lineup.ask_ahead(needed=bool(self._free))
+            has_room = self._has_room()
+        self._lineup.ask_ahead(needed=has_room and bool(self._free))
         if not self._ledger.running and (why := self._lineup.spent_out()):
             self._complete(why)
+
+    def _has_room(self) -> bool:
+        return self._workers.has_room(len(self._ledger.running))
 
     def _start(self, run: Run, slot: int) -> None:
         self._turns.begin(run.number)
@@ -633,7 +638,9 @@ class Engine:
             budgets=self._ledger.remaining(self._inbox.now(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,
             time_limit=self._ledger.budget.time_limit,
-            plan=" · ".join(filter(None, (self._row.plan, self._timeline.remark))),
+            plan=" · ".join(
+                filter(None, (self._row.plan, self._workers.remark, self._timeline.remark))
+            ),
             rungs=tuple(self._scheduler.rungs()),
             failure=self._failure,
             warnings=self._warnings.kept,

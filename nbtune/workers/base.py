@@ -180,6 +180,18 @@ class Workers(ABC):
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
 
+    def has_room(self, running: int) -> bool:
+        """Return whether a trial may start on a free slot beside those that are `running`.
+
+        Asked again and again, at least once a second: other sweeps may want the same machine.
+        """
+        return True
+
+    @property
+    def remark(self) -> str:
+        """What is to be added to the plan just now; empty when there is nothing."""
+        return ""
+
     @abstractmethod
     def answer(self, number: int, decision: Decision) -> None:
         """Send the decision that trial `number` waits for."""

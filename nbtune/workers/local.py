@@ -5,6 +5,7 @@ import os
 from nbtune.decision import Decision
 from nbtune.exceptions import SpecError, WorkerError
 from nbtune.workers.base import Assignment, Inbox, Job, Workers
+from nbtune.workers.core_shares import CoreShare, process_cores
 from nbtune.workers.cores import available_cores, share_out, thread_limits
 from nbtune.workers.devices import in_words, visible_devices
 from nbtune.workers.memory import bytes_of, machine_memory, shown
@@ -27,7 +28,9 @@ class Local(Workers):
     ----------
     slots : int >= 1, optional
         How many trials run at once. By default as many as cores, GPUs and memory have room for: the
-        quota of the control group, the affinity mask and ``LOKY_CPU_COUNT`` count.
+        quota of the control group, the affinity mask and ``LOKY_CPU_COUNT`` count. Sweeps that run
+        in one process at once then share its cores evenly. A number that is given is kept to,
+        whatever else runs.
     cpus : int >= 1
         Cores a slot: BLAS, OpenMP and nested loky are held to so many threads, unless the
         environment says otherwise (``OMP_NUM_THREADS`` and its like).
@@ -62,6 +65,9 @@ class Local(Workers):
     shared data, CUDA (which maps terabytes) and each thread's arena would count in full.
     """
 
+    _shares_cores = False  # of those that were stored before cores were shared
+    _share: CoreShare | None = None
+
     def __init__(
         self,
         slots: int | None = None,
@@ -73,6 +79,7 @@ class Local(Workers):
     ) -> None:
         _check_count("slots", slots if slots is not None else 1)
         _check_count("cpus", cpus)
+        self._shares_cores = slots is None
         self.cpus = cpus
         self.gpus = gpus
         self.pin = pin
@@ -90,6 +97,7 @@ class Local(Workers):
         self._share_cores()
         self._pool: Pool | None = None
         self._switchboard: Switchboard | None = None
+        self._share: CoreShare | None = None
 
     def _own(self, devices: list[dict[str, str]]) -> list[dict[str, str]]:
         if self.slots > len(devices):
@@ -151,11 +159,23 @@ class Local(Workers):
             memory=self.memory,
             switchboard=self._switchboard,
         )
+        self._share = process_cores.join(self.cpus, fixed=not self._shares_cores)
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
         if self._pool is not None:
             self._pool.slots[slot].start(assignment)
+        if self._share is not None:
+            self._share.started()
+
+    def has_room(self, running: int) -> bool:
+        """Return whether this sweep's share of the process's cores has room for another trial."""
+        return self._share is None or self._share.has_room(running)
+
+    @property
+    def remark(self) -> str:
+        """With how many other sweeps the cores are shared just now."""
+        return "" if self._share is None else self._share.remark
 
     def answer(self, number: int, decision: Decision) -> None:
         """Send the decision that trial `number` waits for."""
@@ -178,6 +198,9 @@ class Local(Workers):
 
     def close(self) -> None:
         """Kill what runs and free everything; idempotent, leaves nothing behind."""
+        if self._share is not None:
+            self._share.leave()
+            self._share = None
         if self._pool is not None:
             self._pool.close()
             self._pool = None
