@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbtune.results import moments
 from nbtune.store import Store
 from nbtune.stored import stored_status
 from nbtune.sweep import Sweep, running_here
@@ -34,8 +35,8 @@ def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
     """Return one row a stored sweep, oldest first.
 
     Columns: ``status``, ``reason``, ``metric``, ``direction``, ``trials``, ``completed``,
-    ``stopped``, ``failed``, ``created`` (UTC), ``seconds``, ``plan``; indexed by ``name``. Of more
-    objectives than one ``metric`` and ``direction`` list each, in the same order.
+    ``stopped``, ``failed``, ``created`` (UTC, naive), ``seconds``, ``plan``; indexed by
+    ``name``. Of more objectives than one ``metric`` and ``direction`` list each, in the same order.
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
@@ -55,14 +56,16 @@ def sweeps(store: Path | str | None = None) -> "pd.DataFrame":
                 "direction": ", ".join(goal.direction for goal in row.goals),
                 "trials": sum(count.values()),
                 **{name: count.get(name, 0) for name in ("completed", "stopped", "failed")},
-                "created": pd.to_datetime(row.created, unit="s", utc=True),
+                "created": row.created,
                 "seconds": row.elapsed,
                 "plan": row.plan,
             }
         )
     columns = ["name", "status", "reason", "metric", "direction", "trials", "completed", "stopped"]
     columns += ["failed", "created", "seconds", "plan"]
-    return pd.DataFrame(rows, columns=columns).set_index("name")
+    frame = pd.DataFrame(rows, columns=columns).set_index("name")
+    frame["created"] = moments(frame["created"])
+    return frame
 
 
 def delete(name: str, store: Path | str | None = None) -> None:

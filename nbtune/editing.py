@@ -9,6 +9,7 @@ from nbtune.definition import Definition
 from nbtune.engine import edit_row
 from nbtune.exceptions import SpaceError, SweepError, nearest
 from nbtune.objective import taken_by
+from nbtune.results import moments
 from nbtune.space import Constant, Edit, Space, Timeline
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.trial import Params
@@ -132,5 +133,5 @@ def edits_frame(timeline: Timeline) -> "pd.DataFrame":
         for edit, name, before, after in timeline.changes()
     ]
     frame = pd.DataFrame(rows, columns=["time", "trial", "param", "before", "after"])
-    frame["time"] = pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True)
+    frame["time"] = moments(frame["time"])
     return frame

@@ -10,7 +10,7 @@ import numpy as np
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
-from nbtune.space import Space
+from nbtune.space import Choice, Space
 from nbtune.store.queries import Summary
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Goal, Status, Trial
@@ -23,6 +23,7 @@ __all__ = [
     "Results",
     "SnapshotAnswers",
     "best_value",
+    "moments",
     "reports_frame",
     "reports_frame_of",
     "trials_frame",
@@ -39,7 +40,9 @@ def trials_frame(
 
     Columns: ``status``, ``reason``, ``params.<name>``, ``metrics.<name>`` (the last value) with
     ``.min`` and ``.max`` over all reports (NaN left out), ``steps`` (the last step), ``started``
-    (UTC), ``seconds``, ``slot``, ``why`` (why it was tried, empty where nobody says).
+    (UTC, without a time zone), ``seconds``, ``slot``, ``why`` (why it was tried, empty where nobody
+    says). Listed values stand as they were given: where they are of several types, as in
+    ``Choice(None, 3, 5)``, the column holds objects.
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
@@ -61,11 +64,28 @@ def trials_frame(
         names |= dict.fromkeys(row)
     index = pd.RangeIndex(len(rows), name="number")
     frame = pd.DataFrame(rows, index=index, columns=_ordered(names))
-    frame["started"] = pd.to_datetime(frame["started"].astype("float64"), unit="s", utc=True)
+    for name in _mixed(space, rows):
+        given = [row.get(name, math.nan) for row in rows]
+        frame[name] = pd.Series(given, index=index, dtype=object)
+    frame["started"] = moments(frame["started"])
     frame["seconds"] = frame["seconds"].astype("float64")
     frame["slot"] = frame["slot"].astype("Int64")
     frame["steps"] = frame["steps"].astype("int64")
     return frame
+
+
+def moments(seconds: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return seconds since the epoch as times in UTC, without a time zone: Excel takes no other."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    return pd.to_datetime(seconds.astype("float64"), unit="s")
+
+
+def _mixed(space: Space, rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the columns of listed values that pandas would convert: those of several types."""
+    listed = {f"params.{dim.path}" for dim in space.dims if isinstance(dim.domain, Choice)}
+    kinds = {name: {type(row.get(name, math.nan)) for row in rows} for name in listed}
+    return [name for name, types in kinds.items() if len(types) > 1]
 
 
 def _summary(trial: Trial) -> Summary:
@@ -99,7 +119,7 @@ _FIXED = ("trial", "step", "time")
 
 
 def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
-    """Return one row a report: ``trial``, ``step``, ``time`` (UTC) and one column a metric."""
+    """Return one row a report: ``trial``, ``step``, ``time`` (naive UTC), one column a metric."""
     import pandas as pd  # noqa: PLC0415 - as above
 
     rows = [
@@ -119,9 +139,7 @@ def reports_frame_of(columns: Mapping[str, Sequence[Any]]) -> "pd.DataFrame":
 
 
 def _typed(frame: "pd.DataFrame") -> "pd.DataFrame":
-    import pandas as pd  # noqa: PLC0415 - as above
-
-    frame["time"] = pd.to_datetime(frame["time"].astype("float64"), unit="s", utc=True)
+    frame["time"] = moments(frame["time"])
     return frame.astype({"trial": "int64", "step": "int64"})
 
 
