@@ -55,7 +55,8 @@ def whole_space(
 ) -> Space:
     """Return `given` as the space to go on in; a name that it lacks is fixed at its default."""
     kept = Space(given)
-    gone = {name: domain.default for name, domain in space.items() if name not in kept}
+    lost = {name: domain for name, domain in space.items() if name not in kept}
+    gone = {name: Constant(domain.default) for name, domain in lost.items()}
     return edited_space(space, {**given, **gone}, load)
 
 

@@ -11,7 +11,7 @@ from nbtune.checkpoint import load_checkpoint, save_checkpoint
 from nbtune.context import current_trial, report
 from nbtune.exceptions import ObjectiveError, SpaceError, nearest
 from nbtune.objective.fitting import check_fit
-from nbtune.space import Choice, Constant, Domain, Space, named
+from nbtune.space import Choice, Constant, Domain, Space, domain_from, named
 
 __all__ = ["EXAMPLE", "annotated_domain", "calls_domain", "domain_named_in", "public_names"]
 
@@ -49,12 +49,30 @@ def annotated_domain(annotation: Any, name: str) -> Domain | None:
             domain = Choice(candidate) if isinstance(candidate, Space) else candidate
             check_fit(domain, annotation, name, optional=True)  # a default of None says so
             return domain
+        found = _stands_for(candidate, name, alone=candidate is annotation)
+        if found is not None:
+            check_fit(found, annotation, name, optional=True)
+            return found
         if isinstance(candidate, type) and issubclass(candidate, Domain):
             raise ObjectiveError(
                 f"{name}: the annotation is the class {candidate.__name__}, not a domain. "
                 f"Call it: {name}: {candidate.__name__}(...)"
             )
     return None
+
+
+def _stands_for(candidate: Any, name: str, *, alone: bool) -> Domain | None:
+    """Return the domain that a list, a range or a distribution stands for in an annotation.
+
+    A list of types is a hint of old, and what else stands in ``Annotated`` is for others to read.
+    """
+    if isinstance(candidate, list) and (
+        not alone or all(isinstance(item, type) or get_origin(item) for item in candidate)
+    ):
+        return None
+    if isinstance(candidate, type | str | set | frozenset):
+        return None
+    return domain_from(name, candidate)
 
 
 def domain_named_in(node: ast.expr, scope: dict[str, Any], name: str) -> Domain | None:
@@ -91,7 +109,9 @@ def domain_named_in(node: ast.expr, scope: dict[str, Any], name: str) -> Domain 
 
 
 def calls_domain(node: ast.expr, scope: dict[str, Any]) -> bool:
-    """Whether an expression calls a domain, judged by its text."""
+    """Whether an expression calls a domain or lists values, judged by its text."""
+    if isinstance(node, ast.List) and all(isinstance(item, ast.Constant) for item in node.elts):
+        return bool(node.elts)
     return any(
         _resolve(call.func, scope) in _DOMAINS.values() or _last_name(call.func) in _DOMAINS
         for call in _calls(node)

@@ -21,7 +21,7 @@ from nbtune.objective.base import Objective, fixed_max_t
 from nbtune.objective.call import FunctionCall
 from nbtune.objective.fitting import check_fit
 from nbtune.objective.names import Title, closure, sources_of
-from nbtune.space import Domain, Space
+from nbtune.space import Domain, Space, domain_from
 
 __all__ = ["check_types", "from_function", "taken_by", "tunable"]
 
@@ -261,6 +261,7 @@ def _with_defaults(given: Mapping[str, Any], signature: Signature) -> dict[str, 
 
 def _with_default(domain: Any, signature: Signature, name: str) -> Any:
     """Return a domain for which no default is written with that of its parameter."""
+    domain = domain_from(name, domain) or domain
     parameter = signature.parameters.get(name)
     if not isinstance(domain, Domain) or domain._default is not None:
         return domain

@@ -1,6 +1,7 @@
 """Spaces: domains of single hyperparameters, and named domains together."""
 
 from nbtune.space.choice import Choice, Constant
+from nbtune.space.coerce import domain_from
 from nbtune.space.domains import Bool, Domain, named
 from nbtune.space.hull import hull
 from nbtune.space.normal import LogNormal, Normal
@@ -25,6 +26,7 @@ __all__ = [
     "Recast",
     "Space",
     "Timeline",
+    "domain_from",
     "hull",
     "named",
     "recast",

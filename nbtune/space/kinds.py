@@ -79,8 +79,14 @@ def domains_of(params: Mapping[str, Any], path: str = "params") -> dict[str, Any
         if not isinstance(name, str) or not name:
             raise _wrong(path, f"got the name {short(name)}, allowed are non-empty strings")
         is_kind = isinstance(entry, Mapping) and not isinstance(entry, Branch)
-        domains[name] = _domain(entry, f"{path}.{name}") if is_kind else entry
+        domains[name] = _domain(entry, f"{path}.{name}") if is_kind else _one_value(entry)
     return domains
+
+
+def _one_value(entry: Any) -> Any:
+    """Return what fixes a param in a spec: there a list is one value, unlike in a `Space`."""
+    holds_domains = isinstance(entry, list) and any(isinstance(each, Domain) for each in entry)
+    return Constant(entry) if isinstance(entry, list | set) and not holds_domains else entry
 
 
 def _domain(entry: Mapping[str, Any], path: str) -> Domain:

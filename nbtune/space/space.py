@@ -10,6 +10,7 @@ import numpy as np
 from nbtune.exceptions import SpaceError, nearest
 from nbtune.space import unit
 from nbtune.space.choice import Branch, Choice, Constant
+from nbtune.space.coerce import domain_from
 from nbtune.space.domains import Domain, short, spell
 from nbtune.space.kinds import domains_of
 from nbtune.space.narrowing import admits, covers
@@ -52,8 +53,10 @@ class Space(Mapping[str, Domain], Branch):
     Parameters
     ----------
     domains : mapping of str to Domain, Space, or any other value
-        A `Space` is nested: its value is the dict of its own params. Any other value is fixed: it
-        is part of all params and not searched.
+        A `Space` is nested: its value is the dict of its own params. A list or a ``range`` lists
+        values, SciPy's ``uniform``, ``loguniform`` and ``randint`` and Optuna's distributions are
+        what they say (`nbtune.space.coerce`). Any other value is fixed: it is part of all params
+        and not searched; to fix a param at a list, put it into another, ``[[64, 64]]``.
 
     Raises
     ------
@@ -400,8 +403,10 @@ def _domain(name: str, value: Any) -> Domain:
         return Choice(value)
     if isinstance(value, type) and issubclass(value, Domain):
         raise SpaceError(f"{name}: got the class {value.__name__}. Call it: {value.__name__}(...).")
+    if (found := domain_from(name, value)) is not None:
+        return found
     items = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict | list | tuple) and any(isinstance(i, Domain) for i in items):
+    if isinstance(value, dict | tuple) and any(isinstance(i, Domain) for i in items):
         raise SpaceError(
             f"{name}: got a {type(value).__name__} with domains in it, which would be a constant. "
             "Nest with Space({...})."
