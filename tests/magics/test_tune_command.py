@@ -141,13 +141,18 @@ def test_the_default_stands_after_the_domain(text, default):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("x=10", 10), ("x='relu'", "relu"), ("x=[1, 2]", [1, 2]), ("x=size * 2", 10)],
+    [("x=10", 10), ("x='relu'", "relu"), ("x=[[1, 2]]", [1, 2]), ("x=size * 2", 10)],
 )
 def test_any_other_value_is_fixed(text, value):
     space = declared([text, "y=Int(1, 2)"], {"size": 5})
 
     assert space.n_dims == 1
     assert space.defaults["x"] == value
+
+
+@pytest.mark.parametrize(("text", "default"), [("x=[1, 2]", 1), ("x=[1, 2]=2", 2)])
+def test_a_list_of_values_is_searched(text, default):
+    assert declared([text], {})["x"] == Choice(1, 2).with_default(default)
 
 
 @pytest.mark.parametrize(
