@@ -152,7 +152,9 @@ def test_any_other_value_is_fixed(text, value):
 
 @pytest.mark.parametrize(("text", "default"), [("x=[1, 2]", 1), ("x=[1, 2]=2", 2)])
 def test_a_list_of_values_is_searched(text, default):
-    assert declared([text], {})["x"] == Choice(1, 2).with_default(default)
+    domain = declared([text], {})["x"]
+
+    assert (domain.options, domain.default) == ((1, 2), default)
 
 
 @pytest.mark.parametrize(
