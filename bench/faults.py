@@ -5,6 +5,8 @@
     python bench/faults.py leaks         500 trials: the driver's memory, descriptors, threads
     python bench/faults.py watch         what supervising costs: CPU and memory of a supervisor
     python bench/faults.py rounds 20     the tests of faults so many times over: failures in all
+    python bench/faults.py kills 200     SIGKILLs of the driver: what of its trials is lost
+    python bench/faults.py environments  no descriptors, closed streams ...: what is said
 
 Machines are noisy: the load is part of every line.
 """
@@ -13,6 +15,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import psutil
 from driving import Driver, supervisors, worker_processes
+from environments import ENVIRONMENTS, run
+from kills import kill_again_and_again
 
 import nbtune
 from nbtune.decision import Continue
@@ -186,9 +191,26 @@ def rounds(arguments):
             yield {"round": number, "failed": line}
 
 
+def kills(arguments):
+    """Kill drivers at random moments, resume their sweeps, and compare what the stores hold."""
+    yield from kill_again_and_again(arguments.n)
+
+
+def environments(arguments):
+    """Run a sweep in each hostile environment; what does not say what is wrong is marked so."""
+    for name, environment in ENVIRONMENTS.items():
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            seen = run(name, Path(folder))
+        as_expected = re.search(environment.says, seen["said"]) is not None
+        yield {"environment": name, **seen, "as expected": as_expected}
+
+
+TASKS = back, together, leaks, watch, rounds, kills, environments
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = {each.__name__: each for each in (back, together, leaks, watch, rounds)}
+    known = {each.__name__: each for each in TASKS}
     parser.add_argument("what", choices=known)
     parser.add_argument("n", nargs="?", type=int, default=50, help="how many times")
     arguments = parser.parse_args()
