@@ -25,8 +25,10 @@ _TIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
 class Surroundings:
     """What every trial finds alike: the process as it is now.
 
-    Its streams, directory, environment and umask, its signal handlers, mask and timers, and
+    Its streams, directory, environment and umask, its signal handlers, mask and timers,
     multiprocessing's start method.
+
+    ``served`` counts the trials that have ended here.
 
     Parameters
     ----------
@@ -49,6 +51,7 @@ class Surroundings:
         multiprocessing.set_start_method(None, force=True)
         self._umask = os.umask(0o077)
         os.umask(self._umask)
+        self.served = 0
 
     @contextlib.contextmanager
     def of(self, number: int) -> Iterator[None]:
@@ -67,6 +70,7 @@ class Surroundings:
         try:
             yield
         finally:
+            self.served += 1
             self._put_back_streams()
             self._put_back_process()
             self._put_back_signals()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from nbtune.workers.capture import Surroundings, seed_generators
 from nbtune.workers.channel import Link, connect, encode
 from nbtune.workers.outcome import Course, Outcome, failure_of, perform, trial_of
 from nbtune.workers.remnants import Remnants
+from nbtune.workers.state import ProcessState
 
 __all__ = ["Task", "serve"]
 
@@ -51,12 +53,18 @@ def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> N
     try:
         channel = _Channel(connect(address, key))
         payload = Payload(task.payload, task.data)
-        surroundings = Surroundings(task.folder)
+        surroundings, state = Surroundings(task.folder), ProcessState()
         channel.say("hello", slot, generation, os.getppid())
         while True:
             message = channel.hear()
             if message[0] == "start":  # the rest was meant for a trial that is over
+                began = time.perf_counter()
                 _run(channel, payload, surroundings, task, *message[1:])
+                # The driver has been told of the end already: a trial that it sends meanwhile
+                # waits, or is sent to the next process.
+                if lost := state.restore(time.perf_counter() - began):
+                    sys.stderr.write(f"nbtune: a trial has changed {lost}: this process ends\n")
+                    break
     except (EOFError, OSError):
         pass  # the driver is gone: so is the sense of going on
     finally:
@@ -219,12 +227,12 @@ def _run(
     params: bytes,
 ) -> None:
     """Run one trial and say how it ended."""
-    began = time.perf_counter()
     course = Course(milestone)
     desk = _Desk(channel, number, course)
-    leaves = False
+    leaves = begun = False
     try:
         with surroundings.of(number):
+            begun = True
             trial = trial_of(number, pickle.loads(params), task.folder, task.seed)
             reporter = Reporter(
                 trial,
@@ -234,8 +242,13 @@ def _run(
                 metric=task.result_metric,
                 look=desk.look,
             )
-            outcome, leaves = _perform(payload, task, course, reporter)
+            # In a context of its own: the contexts of decimal and NumPy are part of it.
+            outcome, leaves = copy_context().run(_perform, payload, task, course, reporter)
     except Exception as error:  # noqa: BLE001 - no disk space, params that cannot be unpickled
+        if surroundings.served and not begun:
+            # An earlier trial may have left the process so: another one takes this trial.
+            channel.say("unfit", number)
+            os._exit(0)
         outcome = Outcome(how="raised", failure=failure_of(error))
     if channel.forked:
         os._exit(0)  # a child that the trial forked came out here
@@ -251,13 +264,13 @@ def _run(
     )
     if leaves:
         os._exit(0)
-    _collect(time.perf_counter() - began)
 
 
 def _perform(
     payload: Payload, task: Task, course: Course, reporter: Reporter
 ) -> tuple[Outcome, bool]:
     """Run one trial; return how it ended, and whether the process should not take another."""
+    began = time.perf_counter()
     remnants = Remnants(task.memory)
 
     def load() -> Callable[[Params], Any]:
@@ -276,6 +289,7 @@ def _perform(
         earlier=remnants.threads,
     )
     vars(_main).pop("__getattr__", None)  # it holds all that the trial defined
+    _collect(time.perf_counter() - began)
     return outcome, remnants.end(reporter.threads)
 
 
@@ -293,7 +307,10 @@ _collecting = 0.005  # seconds that the last collection took
 
 
 def _collect(elapsed: float) -> None:
-    """Free what a trial of `elapsed` seconds left in cycles, at 5 % of its time at most."""
+    """Free what a trial of `elapsed` seconds left in cycles, at 5 % of its time at most.
+
+    It happens before the trial is over: finalizers are the trial's own code.
+    """
     global _collecting  # noqa: PLW0603 - a worker process runs one trial at a time
     if elapsed > 20 * _collecting:
         began = time.perf_counter()

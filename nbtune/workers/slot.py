@@ -86,6 +86,7 @@ class Slot:
         self._trial: int | None = None  # owes an Ended
         self._unsent: bytes | None = None  # that trial, while there is no process to take it
         self._begun: bytes | None = None  # that trial, while nothing has been sent after it
+        self._stopped = False  # that trial has been asked to stop
         self._announced = False  # the engine knows that the slot is free
         self._doomed = False  # the process has been killed, it will not take another trial
         self._closed = False  # so will be every other
@@ -157,7 +158,7 @@ class Slot:
         message = pickle.dumps(("start", number, milestone, known_until, params))
         with self._lock:
             self._trial = number
-            self._announced = False
+            self._announced = self._stopped = False
             self._unsent = self._begun = None
             if self._deliver(message):
                 self._begun = message
@@ -173,6 +174,7 @@ class Slot:
                 return
             if self._unsent is None:
                 self._begun = None
+                self._stopped = self._stopped or kind == "stop"
                 self._deliver(pickle.dumps((kind, number, content)))
             elif kind == "stop":
                 self._end_unsent("stopped")
@@ -319,9 +321,12 @@ class Slot:
             waiting, batch = rest
             reports = [_report_of(*told) for told in batch]
             if number == self._trial:
+                self._begun = None
                 self._post(Reported(number=number, reports=reports, waiting=waiting is True))
         elif kind == "ended":
             self._hear_end(number, *rest)
+        elif kind == "unfit":
+            self._hear_unfit(number)
         else:
             raise ValueError(f"a frame of kind {kind!r}")
 
@@ -348,6 +353,18 @@ class Slot:
         )
         if ready:
             self._post(SlotReady(slot=self.index))
+
+    def _hear_unfit(self, number: int) -> None:
+        """Keep a trial for the next process: an earlier one has spoilt this."""
+        with self._lock:
+            if number != self._trial:
+                return
+            if self._stopped:
+                self._end_unsent("stopped")
+            elif self._begun is None:
+                raise ValueError("a trial that had begun is said not to have")
+            self._doomed = True
+            self._unsent, self._begun = self._begun, None
 
     def _bury(self, trouble: str) -> None:
         """Kill what the dead process left behind, and say how its trial ended."""
