@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 __all__ = ["Checkpoint", "checkpoints_home", "discard", "readable", "saved_checkpoints"]
+
+_NAME = re.compile(r"\d{6,}-\d+(\.pickle)?")  # a file or folder of another name is the user's
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def saved_checkpoints(folder: Path) -> list[Checkpoint]:
     home = checkpoints_home(folder)
     if not home.exists():
         return []
-    paths = sorted(path for path in home.iterdir() if path.suffix in ("", ".pickle"))
+    paths = sorted(path for path in home.iterdir() if _NAME.fullmatch(path.name))
     return [Checkpoint(path, int(path.stem.partition("-")[2])) for path in paths]
 
 

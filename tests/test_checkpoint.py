@@ -6,6 +6,7 @@ import pytest
 
 from nbtune import Real, Sweep, SweepError
 from nbtune.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from nbtune.checkpoint_files import saved_checkpoints
 from nbtune.context import CurrentTrial, Reporter, report, reporting
 from nbtune.trial import Trial
 from nbtune.workers import Local
@@ -224,3 +225,12 @@ def test_the_best_trial_of_a_sweep_gives_back_its_model(tmp_path):
     done = Sweep(train, minimize="loss", trials=2, workers=Local(1), store=tmp_path).run()
 
     assert done.best.checkpoint() == done.best.params
+
+
+def test_a_file_of_the_users_beside_the_checkpoints_stays(tmp_path):
+    home = tmp_path / "checkpoints"
+    home.mkdir()
+    for name in ("notes", "model.pickle", "000001-x.pickle"):
+        (home / name).write_text("mine")
+
+    assert saved_checkpoints(tmp_path) == []

@@ -115,7 +115,7 @@ def test_a_planted_link_is_not_followed(depot, tmp_path):
 
 def test_clear_keeps_what_is_named_and_removes_parts_of_the_dead(depot):
     kept, lost = depot.add(pieces()), depot.add(pieces(CONTENT[::-1]))
-    (depot.folder / ".0123").write_bytes(b"a part")
+    (depot.folder / f".{'01' * 8}").write_bytes(b"a part")
 
     depot.clear(lambda: {kept})
 
@@ -142,3 +142,14 @@ def test_clear_does_nothing_while_another_process_uses_the_depot(depot):
 
     assert before == [digest]
     assert names(depot) == []
+
+
+def test_clearing_leaves_what_a_depot_does_not_make(depot):
+    depot.add(pieces())
+    (depot.folder / "notes.txt").write_text("mine")
+    (depot.folder / ".hidden").write_text("mine")
+    (depot.folder / ("a" * 32)).mkdir()
+
+    depot.clear(set)
+
+    assert names(depot) == [".hidden", "a" * 32, "notes.txt"]

@@ -1,5 +1,6 @@
 """A space that is edited before, between and during a sweep's runs."""
 
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -366,8 +367,12 @@ def test_new_code_may_declare_the_first_space_or_the_present_one():
 def test_a_store_from_before_there_were_edits_is_migrated(store):
     made = sweep(trials=2).run()
     with closing(sqlite3.connect(store / "nbtune.sqlite")) as connection:
-        connection.execute("DROP TABLE edits")
         before = next(n for n, script in enumerate(MIGRATIONS) if "CREATE TABLE edits" in script)
+        later = "".join(MIGRATIONS[before:])
+        for table in re.findall(r"CREATE TABLE (\w+)", later):
+            connection.execute(f"DROP TABLE {table}")
+        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", later):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute(f"PRAGMA user_version={before}")
 
     again = nbtune.load("swept")

@@ -261,3 +261,16 @@ sys.stdout.write(repr(kept))
 
     assert told.stdout == "None"
     assert list(root.iterdir()) == []
+
+
+def test_what_else_lies_in_a_folder_that_looks_like_a_dead_processs_stays(root, memory):
+    left = root / f"nbtune-data-{os.getuid()}-mine"
+    (left / "deep").mkdir(parents=True, mode=0o700)
+    left.chmod(0o700)
+    (left / "notes.txt").write_text("mine")
+    (left / ("0" * 32)).write_bytes(b"a buffer")
+
+    fill(memory, 1, Holder())
+
+    assert sorted(path.name for path in left.iterdir()) == ["deep", "notes.txt"]
+    assert "0" * 32 in lying(memory)

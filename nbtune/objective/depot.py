@@ -6,16 +6,19 @@ A file appears whole or not at all, is readable by its owner only and never chan
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from xxhash import xxh3_128
 
-__all__ = ["Depot", "digest_of"]
+__all__ = ["Depot", "digest_of", "is_own"]
 
 _PIECE = 1024 * 1024  # hashed right after it was written, it is still in the processor's cache
 _LOCK = ".lock"
+_NAMES = re.compile(r"[0-9a-f]{32}|\.[0-9a-f]{16}|\.lock")
+"""A buffer's, one's that is being written, the lock's."""
 
 
 def digest_of(pieces: Iterable[memoryview]) -> str:
@@ -24,6 +27,11 @@ def digest_of(pieces: Iterable[memoryview]) -> str:
     for piece in pieces:
         hasher.update(piece)
     return hasher.hexdigest()
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file in a depot's folder has a name that a depot gives."""
+    return _NAMES.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 class Depot:
@@ -91,11 +99,11 @@ class Depot:
             yield
 
     def clear(self, named: Callable[[], Collection[str]]) -> None:
-        """Remove all but the buffers that `named` returns; nothing while the depot is in use."""
+        """Remove the buffers that `named` does not return; nothing while the depot is in use."""
         with contextlib.suppress(BlockingIOError), self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
             kept = {_LOCK, *named()}
             for path in self.folder.iterdir():
-                if path.name not in kept:
+                if is_own(path) and path.name not in kept:
                     path.unlink()
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from nbtune.controlgroups import ROOT, groups_of
-from nbtune.objective.depot import Depot
+from nbtune.objective.depot import Depot, is_own
 
 __all__ = ["Memory", "of_this_process", "room_in"]
 
@@ -181,11 +181,13 @@ class Memory:
         if claim is None:
             return  # it lives
         with contextlib.suppress(OSError):  # what cannot be taken over is given up
-            for path in left.iterdir():
-                if not path.name.startswith("."):
+            for path in filter(is_own, left.iterdir()):
+                if path.name.startswith("."):
+                    path.unlink()
+                else:
                     path.rename(folder / path.name)
                     self._buffers[path.name] = _Buffer((folder / path.name).stat().st_size)
-        shutil.rmtree(left, ignore_errors=True)
+            left.rmdir()  # raises where something else lies there: somebody's
         os.close(claim)
 
 
