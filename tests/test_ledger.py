@@ -184,3 +184,11 @@ def test_a_snapshot_does_not_change_when_the_trial_goes_on(tmp_path):
 
     assert (before.steps, len(before.reports)) == (1, 1)
     assert going.snapshot(tmp_path).steps == 2
+
+
+def test_a_budget_that_was_pickled_before_a_limit_existed_has_its_default():
+    old = Budget.__new__(Budget)
+
+    old.__setstate__([60, 600.0, None, None, None, 2, False])
+
+    assert old == Budget(trials=60, time_limit=600.0, retries=2)

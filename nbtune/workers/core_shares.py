@@ -45,11 +45,13 @@ class CoreShares:
 
     def has_room(self, share: "CoreShare", running: int) -> bool:
         """Return whether a sweep of which so many trials are `running` may start another."""
+        share.used = running * share.cpus
+        if share.fixed or not running:
+            return True
         with self._lock:
-            share.used = running * share.cpus
             wanted = share.used + share.cpus
             used = sum(other.used for other in self._shares if other is not share)
-            if share.fixed or not running or used + wanted <= self.total:
+            if used + wanted <= self.total:
                 return True
             fixed = sum(other.used for other in self._shares if other.fixed)
             sharing = sum(not other.fixed for other in self._shares)
