@@ -39,6 +39,8 @@ __all__ = [
 SCRIPT_VARIABLE = "NBTUNE_REPORT"
 """The environment variable by which a command's script finds its trial (`script`)."""
 _LONGEST_NAME = 500  # characters
+MOST_STEPS = 2**53
+"""The last step there can be: what follows it is stored, and plotted, exactly, too."""
 MOST_METRICS = 1000
 """How many metrics a trial may report: their number is what the store's time goes with."""
 
@@ -193,8 +195,11 @@ class Reporter:
                     "count steps 1, 2, 3, ..."
                 ) from None
             number = int(step)
-        if number >= 2**63:
-            raise ReportError(f"{caller()}: {self.step_name}={number} is too large, count from 1")
+        if number > MOST_STEPS:
+            raise ReportError(
+                f"{caller()}: {self.step_name}={number} is too large, at most {MOST_STEPS:,} steps "
+                "can be counted; count from 1"
+            )
         if number < 1:
             raise ReportError(
                 f"{caller()}: {self.step_name}={number} is not positive; the first step is 1, "

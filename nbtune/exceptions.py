@@ -87,7 +87,24 @@ class QueryError(_OneLineError, ValueError):
 
 
 class SweepError(_OneLineError, RuntimeError):
-    """A sweep cannot do what was asked of it, or ended for a reason worth an error."""
+    """A sweep cannot do what was asked of it, or ended for a reason worth an error.
+
+    Attributes
+    ----------
+    traceback_text : str
+        Where it comes from an error in a searcher, scheduler or stop rule: that error's traceback.
+    """
+
+    def __init__(self, message: str, traceback_text: str = "") -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.traceback_text)
+
+    def _render_traceback_(self) -> list[str]:
+        lines = self.traceback_text.rstrip().splitlines()
+        return [*lines, *super()._render_traceback_()]
 
 
 class StoreError(NbtuneError, RuntimeError):

@@ -184,6 +184,14 @@ def stored_status(row: SweepRow, *, owned: bool) -> tuple[SweepStatus, str]:
     return status, row.reason
 
 
+def _rungs(definition: Definition) -> tuple[int, ...]:
+    """Return where trials are compared; nowhere, for a scheduler that fails."""
+    try:
+        return tuple(definition.setup_scheduler().rungs())
+    except Exception:  # noqa: BLE001 - the results are there, whatever became of the scheduler
+        return ()
+
+
 def stored_snapshot(
     store: Store, name: str, row: SweepRow | None, definition: Definition
 ) -> Snapshot:
@@ -207,7 +215,7 @@ def stored_snapshot(
         trial_limit=definition.budget.trials,
         time_limit=definition.budget.time_limit,
         plan=" · ".join(filter(None, (plan, definition.timeline.remark))),
-        rungs=tuple(definition.setup_scheduler().rungs()),
+        rungs=_rungs(definition),
         failure=row.failure if row else None,
         warnings=tuple(store.warnings(row.id)) if row else (),
         version=0,

@@ -108,7 +108,7 @@ def raise_failure(snapshot: Snapshot) -> None:
         return
     failed = [t for t in snapshot.trials if t.failure == failure]
     if not failed:
-        raise SweepError(f"sweep {snapshot.name!r} failed: {snapshot.reason}")
+        raise SweepError(f"sweep {snapshot.name!r} failed: {snapshot.reason}", failure.traceback)
     first = failed[0]
     raise TrialError(
         f"sweep {snapshot.name!r} stopped: {snapshot.reason}",

@@ -38,8 +38,16 @@ class Announcer:
         with self._beginning:
             self._callbacks.append(callback)
             if not self._begun:
-                threading.Thread(target=self._run, name="nbtune-callbacks", daemon=True).start()
-                self._begun = True
+                self._begun = self._begin()
+
+    def _begin(self) -> bool:
+        thread = threading.Thread(target=self._run, name="nbtune-callbacks", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no thread is to be had now; perhaps for the next callback
+            self._warn("callbacks-not-called", f"callbacks are not called: {error}")
+            return False
+        return True
 
     def announce(self, event: Any) -> None:
         """Pass an event on; returns at once."""

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
-import traceback
+from dataclasses import asdict
 from typing import IO, Any, TypeAlias
 
 from nbtune import pickling
@@ -22,6 +22,7 @@ from nbtune.engine.mind import Mind, Thought
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
+from nbtune.workers.outcome import failure_of
 
 __all__ = ["DistantMind", "SearcherRaised"]
 
@@ -101,16 +102,26 @@ class DistantMind:
         SearcherRaised
             When the searcher did.
         """
+        notes: list[tuple[str, str]] = []
         if self._home is None:
             try:
-                return self._ask(index)
-            except (OSError, EOFError, ValueError, pickle.PicklingError) as error:
+                answer = self._ask(index)
+            except Exception as error:  # noqa: BLE001 - pickling the user's code may raise anything
                 if self._closed:
                     return Thought(None, 0)
-                logger.info("the searcher's process is gone (%r): it thinks in the kernel", error)
+                notes.append(
+                    (
+                        "searcher-in-kernel",
+                        f"the searcher's process is gone ({error!r}): it runs in the kernel, "
+                        "which is busy while it does",
+                    )
+                )
                 self._come_home()
+            else:
+                return self._thought(index, answer)
         assert self._home is not None
-        return self._home.suggest(index)
+        thought = self._home.suggest(index)
+        return thought._replace(warnings=[*notes, *thought.warnings])
 
     def _tell(self, name: str, *arguments: Any) -> None:
         if self._home is None:
@@ -124,19 +135,23 @@ class DistantMind:
         for name, arguments in self._told:
             getattr(self._home, name)(*arguments)
 
-    def _ask(self, index: int) -> Thought:
+    def _ask(self, index: int) -> dict[str, Any]:
+        """Return what the child answers."""
         child = self._child or self._begin()
         _send(child.stdin, (self._encoded(self._told[self._sent :]), index))
         self._sent = len(self._told)
-        answer = json.loads(_line(child.stdout))
+        return json.loads(_line(child.stdout))  # type: ignore[no-any-return]
+
+    def _thought(self, index: int, answer: dict[str, Any]) -> Thought:
         if "failure" in answer:
             raise SearcherRaised(Failure(**answer["failure"]))
+        warnings = [(code, text) for code, text in answer["warnings"]]
         if answer["params"] is None:
-            return Thought(None, answer["pending"])
+            return Thought(None, answer["pending"], warnings=warnings)
         params = self._searcher.space.from_json(answer["params"])
         self._told.append(("expect", (index, params)))
         self._sent += 1  # the child has it
-        return Thought(params, answer["pending"], answer["why"])
+        return Thought(params, answer["pending"], answer["why"], warnings)
 
     def _encoded(self, told: list[_Told]) -> list[_Told]:
         # Options may be objects that mean something by being themselves: a pickled one would be
@@ -211,12 +226,11 @@ def main(parent: int) -> None:
         try:
             for name, (number, encoded, *rest) in told:
                 getattr(mind, name)(number, searcher.space.from_json(encoded), *rest)
-            params, pending, why = mind.suggest(index)
-            chosen = None if params is None else searcher.space.to_json(params)
-            answer: dict[str, Any] = {"params": chosen, "pending": pending, "why": why}
-        except Exception as error:  # noqa: BLE001 - the border where the user's code is called
-            what = {"type": type(error).__name__, "message": str(error)}
-            answer = {"failure": {**what, "traceback": traceback.format_exc()}}
+            thought = mind.suggest(index)
+            chosen = None if thought.params is None else searcher.space.to_json(thought.params)
+            answer: dict[str, Any] = {**thought._asdict(), "params": chosen}
+        except BaseException as error:  # noqa: BLE001 - the border where the user's code is called
+            answer = {"failure": asdict(failure_of(error))}
         print(json.dumps(answer), file=answers, flush=True)
 
 

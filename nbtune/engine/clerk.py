@@ -1,5 +1,6 @@
 """Writes the engine's state down: into the store, in batches, and into snapshots."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -16,6 +17,13 @@ __all__ = ["Clerk", "edit_row"]
 
 BATCH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
+
+
+_UNWRITABLE = (
+    *(OverflowError, TypeError, ValueError),
+    *(sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError),
+)
+"""What is raised by a value that SQLite does not take."""
 
 
 def edit_row(timeline: Timeline) -> EditRow:
@@ -51,7 +59,9 @@ class Clerk:
         """Why the last write failed, empty when it did not."""
 
     def open(self) -> None:
-        """Connect to the store, in the thread that will write."""
+        """Connect to the store, in the thread that will write; idempotent."""
+        if self._connection is not None:
+            return
         self._connection = self._store.connect()
         self._file = self._store.identity
 
@@ -109,26 +119,54 @@ class Clerk:
         if self._connection is None:
             return False
         batch = self._batch
-        batch.trials = [
-            TrialRow(
-                trial=run.snapshot(self._folder),
-                params=self._timeline.at(run.number).to_json(run.params),
-                origin=run.origin,
-            )
-            for run in self._dirty.values()
-        ]
+        batch.trials = [row for run in self._dirty.values() if (row := self._row_of(run))]
         batch.status, batch.reason = status, reason
         batch.elapsed, batch.failure = elapsed, failure
         try:
             self._follow_file()
             batch.warnings.extend(self._warnings.take_unwritten())
             self._store.write(self._connection, self._row.id, batch)
-        except sqlite3.Error as error:
+        except _UNWRITABLE as error:  # no column takes it, now or later
+            return self._write_apart(batch, error)
+        except Exception as error:  # noqa: BLE001 - memory keeps it, whatever it was
             text = f"the store could not be written for a time: {error}"
             self._warnings.add("store-not-written", text, time.time())
-            self.trouble = f"the store cannot be written ({error}), trying again"
+            self.trouble = f"the store cannot be written ({error})"
             self._due = time.monotonic() + RETRY_SECONDS
             return False
+        self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
+        return True
+
+    def _row_of(self, run: Run) -> TrialRow | None:
+        try:
+            params = self._timeline.at(run.number).to_json(run.params)
+            json.dumps(params)
+        except Exception as error:  # noqa: BLE001 - an option may be the user's own object
+            text = f"trial {run.number} cannot be stored: {type(error).__name__}: {error}"
+            self._warnings.add("not-stored", text, time.time())
+            return None
+        return TrialRow(trial=run.snapshot(self._folder), params=params, origin=run.origin)
+
+    def _write_apart(self, batch: Batch, error: Exception) -> bool:
+        """Write one thing after the other, without those that no column takes."""
+        assert self._connection is not None
+        text = f"something that was reported cannot be stored: {type(error).__name__}: {error}"
+        self._warnings.add("not-stored", text, time.time())
+        parts = [
+            Batch(restarted=batch.restarted, edits=batch.edits),
+            *(Batch(trials=[row]) for row in batch.trials),
+            *(Batch(reports=[report]) for report in batch.reports),
+            Batch(warnings=[*batch.warnings, *self._warnings.take_unwritten()]),
+        ]
+        for part in parts:
+            part.status, part.reason = batch.status, batch.reason
+            part.elapsed, part.failure = batch.elapsed, batch.failure
+            try:
+                self._store.write(self._connection, self._row.id, part)
+            except _UNWRITABLE:
+                continue
+            except sqlite3.Error:
+                return False
         self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
         return True
 

@@ -1,5 +1,7 @@
 """Ends running trials from outside: asks them, and kills those that do not listen."""
 
+from collections.abc import Iterator
+
 from nbtune.engine.ledger import Ledger, Run
 from nbtune.engine.watch import Watch
 from nbtune.workers.base import Workers
@@ -7,6 +9,7 @@ from nbtune.workers.base import Workers
 __all__ = ["Ending"]
 
 STOP_GRACE_SECONDS = 5.0
+KILL_GRACE_SECONDS = 30.0
 
 
 class Ending:
@@ -40,15 +43,34 @@ class Ending:
         run = self._ledger.running.get(number)
         if run is not None:
             run.asked = run.asked or "killed by you"
-            self._workers.kill(number)
+            self._end_now(run)
 
-    def pursue(self) -> None:
-        """Ask the trials whose time is over to stop, and kill those that were asked in vain."""
+    def _end_now(self, run: Run) -> None:
+        run.killed = True
+        self._watch.set_deadline(run, KILL_GRACE_SECONDS)
+        self._workers.kill(run.number)
+
+    def decided(self, run: Run) -> None:
+        """Give a trial that its scheduler ended the same grace as one that was asked to stop."""
+        if self._workers.in_processes:  # a loop's body, and a thread, may take their time
+            self._watch.set_deadline(run, STOP_GRACE_SECONDS)
+
+    def pursue(self) -> Iterator[Run]:
+        """Ask the trials whose time is over to stop, and kill those that were told in vain.
+
+        Yields
+        ------
+        Run
+            One that was killed and, `KILL_GRACE_SECONDS` later, has not ended: nobody will hear
+            of it again.
+        """
         for run in self._watch.overdue():
-            if run.asked:
-                run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
-                self._watch.set_deadline(run, None)
-                self._workers.kill(run.number)
+            if run.killed:
+                yield run
+            elif run.asked or run.decided:
+                if run.asked:
+                    run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
+                self._end_now(run)
             else:
                 limit = self._ledger.budget.trial_time_limit
                 self._ask(run, f"over its time limit of {limit:g} s")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from nbtune.decision import Decision
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
 from nbtune.pareto import Scores, scores_by
@@ -70,13 +71,13 @@ class Run:
         "asked",
         "began",
         "deadline",
-        "decided",
+        "decision",
         "ended",
         "failure",
+        "killed",
         "number",
         "origin",
         "params",
-        "pausing",
         "reason",
         "reports",
         "retried",
@@ -100,9 +101,9 @@ class Run:
         self.slot: int | None = None
         self.failure: Failure | None = None
         self.asked = ""  # why it was asked to stop from outside, empty when it was not
-        self.decided = False  # the scheduler ended it: it knows
+        self.decision: Decision | None = None  # by which the scheduler ended or paused it
+        self.killed = False  # its process was told to end now
         self.retried = 0  # how often it was started again after a crash
-        self.pausing = False  # the scheduler has paused it: it may go on later
         self.deadline: float | None = None  # when to act next on a trial that overstays
         self._counting: dict[Goal, list[float | None]] = {}  # what counted after each report
         self._dir: Path | None = None
@@ -116,6 +117,11 @@ class Run:
         run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
         run.reports = list(trial.reports)
         return run
+
+    @property
+    def decided(self) -> bool:
+        """Whether the scheduler ended or paused it, and so knows."""
+        return self.decision is not None
 
     @property
     def times(self) -> tuple[float, float, float]:
@@ -218,14 +224,19 @@ class Ledger:
         self.runs.append(run)
         self.steps += run.last_step
         if run.started is not None and run.ended is not None:
-            self.seconds += run.ended - run.started
+            self.seconds += max(0.0, run.ended - run.started)
         self._count_end(run)
 
-    def start(self, run: Run, slot: int, now: float) -> None:
-        """Enter that a trial starts, or goes on after a pause."""
+    def start(self, run: Run, slot: int, now: float, clock: float | None = None) -> None:
+        """Enter that a trial starts, or goes on after a pause.
+
+        `now` is the time of day; durations are measured by `clock`, where there is another.
+        """
         self.paused -= run.status is Status.PAUSED
-        run.status, run.slot, run.began = Status.RUNNING, slot, now
-        run.reason, run.decided, run.pausing, run.ended = "", False, False, None
+        run.status, run.slot = Status.RUNNING, slot
+        run.began = now if clock is None else clock
+        run.reason, run.asked, run.ended = "", "", None
+        run.decision, run.killed = None, False
         if run.started is None:
             run.started = now
         self.running[run.number] = run
@@ -239,12 +250,14 @@ class Ledger:
         self._leaders.update(run.number, self.scores(run))
         run.touch()
 
-    def end(self, run: Run, status: Status, reason: str, now: float) -> None:
-        """Enter that a trial is over, or paused."""
+    def end(
+        self, run: Run, status: Status, reason: str, now: float, clock: float | None = None
+    ) -> None:
+        """Enter that a trial is over, or paused; `now` and `clock` are those of `start`."""
         run.status, run.reason, run.ended = status, reason, now
         self.running.pop(run.number, None)
         run.touch()
-        self.seconds += now - run.began
+        self.seconds += max(0.0, (now if clock is None else clock) - run.began)
         self._count_end(run)
 
     def _count_end(self, run: Run) -> None:

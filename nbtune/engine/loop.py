@@ -7,7 +7,6 @@ events to its inbox. It knows interfaces, no concrete searcher, scheduler or wor
 import logging
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,9 +17,10 @@ from typing import Any
 from nbtune.decision import Complete, Continue, Decision, Pause, Stop
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
-from nbtune.engine.ending import Ending
+from nbtune.engine.ending import KILL_GRACE_SECONDS, Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
 from nbtune.engine.feed import Feed
+from nbtune.engine.guard import GuardedRule, GuardedScheduler
 from nbtune.engine.history import recall
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.lineup import Lineup
@@ -40,7 +40,7 @@ from nbtune.engine.verdict import (
 )
 from nbtune.engine.warning_log import WarningLog
 from nbtune.engine.watch import Watch
-from nbtune.exceptions import StoreError
+from nbtune.exceptions import StoreError, SweepError
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Edit, Space, Timeline
@@ -58,12 +58,14 @@ from nbtune.workers.base import (
     Warned,
     Workers,
 )
+from nbtune.workers.outcome import failure_of
 
 __all__ = ["Engine"]
 
 logger = logging.getLogger("nbtune")
 
 HEARTBEAT_SECONDS = 1.0
+LAST_WRITE_SECONDS = 60.0
 FLOOD = 256
 _EDIT_TICK_SECONDS = 0.05
 
@@ -119,9 +121,11 @@ class Engine:
         self._row = row
         self._job = job
         self._timeline = Timeline(space, edits)
-        self._scheduler = scheduler
         self._workers = workers
         self._ledger = Ledger(goals, budget)
+        self._scheduler = guarded = GuardedScheduler(
+            scheduler, self._on_extension_failed, self._may_go_on
+        )
         self._warnings = WarningLog(row.name, warnings)
         self._clerk = Clerk(store, row, self._timeline, job.folder, self._warnings)
         self._announcer = Announcer(self.warn)
@@ -129,13 +133,15 @@ class Engine:
         self._turns = Turns(window)
         self._moments = Moments(self._inbox)
         self._feed = Feed(self._ledger, self._turns)
-        self._lineup = Lineup(scheduler, self._ledger, self._turns, self._clerk, job.folder)
-        self._watch = Watch(self._ledger, stop_rules, self._inbox, row.elapsed)
+        self._lineup = Lineup(guarded, self._ledger, self._turns, self._clerk, job.folder)
+        rules = [GuardedRule(rule, self._on_extension_failed) for rule in stop_rules]
+        self._watch = Watch(self._ledger, rules, self._inbox, row.elapsed)
         self._ending = Ending(self._ledger, self._watch, workers)
 
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
         self._reason = ""
+        self._lost = 0  # slots whose trials do not end
         self._draining = False  # it is stopping, and what runs goes on to its end
         self._failure: Failure | None = None
 
@@ -155,7 +161,7 @@ class Engine:
             _Command: lambda command: command.act(),
         }
         if history:
-            self._resume(searcher, stop_rules, history)
+            self._resume(searcher, scheduler, stop_rules, history)
         else:
             self._begin(searcher)
         self._publish()
@@ -166,7 +172,11 @@ class Engine:
         """Run in a thread of its own."""
         name = f"nbtune-{self._row.name}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no thread is to be had
+            self._break_off(error)
+            self._end()
 
     @property
     def done(self) -> threading.Event:
@@ -282,6 +292,7 @@ class Engine:
             self._watch.begin()
             self._clerk.mark()
             self._workers.open(self._job, self._inbox)
+            self._thinker.start()
             self._thinker.prepare()
             while not self._over():
                 self._step()
@@ -289,25 +300,55 @@ class Engine:
             while self._turns.tell_next():
                 pass
             self._leave_paused()
-            self._status = self._final
-            while not self._flush():  # a full disk: the last rows matter too
-                time.sleep(HEARTBEAT_SECONDS)
-        except Exception as error:
+        except BaseException as error:  # whatever it is: who waits must hear of it
             logger.exception("the sweep's thread failed")
-            self._status, self._reason = SweepStatus.FAILED, f"{type(error).__name__}: {error}"
-            self._failure = Failure(
-                type=type(error).__name__, message=str(error), traceback=traceback.format_exc()
-            )
-            self._workers.close()
-        finally:
-            self._thinker.close()
-            self._clerk.close()
-            self._publish()
-            self._announcer.announce(SweepEnded(self._status, self._reason))
-            self._announcer.close()
-            self._at_end()
-            self._done.set()
-            self._keep_late_warnings()
+            self._break_off(error)
+        self._end()
+
+    def _end(self) -> None:
+        # Each is done whatever became of those before: the sweep's end is always told.
+        for act in (
+            self._workers.close,
+            self._thinker.close,
+            self._write_the_end,
+            self._clerk.close,
+            self._publish,
+            lambda: self._announcer.announce(SweepEnded(self._status, self._reason)),
+            self._announcer.close,
+            self._at_end,
+            self._done.set,
+            self._keep_late_warnings,
+        ):
+            try:
+                act()
+            except BaseException:
+                logger.exception("the end of the sweep's thread failed")
+
+    def _break_off(self, error: BaseException) -> None:
+        """End at once, because of what was raised on this thread: what runs is cut short."""
+        failure = failure_of(error)
+        self._final, self._failure = SweepStatus.FAILED, failure
+        self._reason = f"{failure.type}: {failure.message}"
+        for run in [*self._ledger.running.values()]:
+            self._ledger.end(run, Status.STOPPED, self._reason, *self._moment())
+            self._clerk.mark(run)
+
+    def _moment(self) -> tuple[float, float]:
+        """Return the time of day, and the clock that measures durations."""
+        return self._moments.at(self._inbox.now()), self._inbox.clock()
+
+    def _write_the_end(self) -> None:
+        """Write how it ended, patiently: on a full disk the last rows matter too."""
+        self._status = self._final
+        self._clerk.open()  # unless that has been done
+        deadline = time.monotonic() + LAST_WRITE_SECONDS
+        while not self._flush():
+            if time.monotonic() >= deadline:
+                self._status = SweepStatus.FAILED
+                self._reason = f"{self._clerk.trouble}; it ended: {self._reason}"
+                self._clerk.trouble = ""
+                return
+            time.sleep(HEARTBEAT_SECONDS)
 
     def _leave_paused(self) -> None:
         for run in self._ledger.runs:
@@ -358,17 +399,29 @@ class Engine:
             self._lineup.enter(self._timeline.now.defaults, "default", why="default")
 
     def _resume(
-        self, searcher: Searcher, rules: Sequence[StopRule], history: Sequence[tuple[Trial, str]]
+        self,
+        searcher: Searcher,
+        scheduler: Scheduler,
+        rules: Sequence[StopRule],
+        history: Sequence[tuple[Trial, str]],
     ) -> None:
         """Take up the trials of earlier processes; tell all that learn from them."""
-        before = resumed(
-            history,
-            row=self._row,
-            scheduler=self._scheduler,
-            goal=self._ledger.goals[0],
-            folder=self._job.folder,
-            window=self._turns.window,
-        )
+        try:
+            before = resumed(
+                history,
+                row=self._row,
+                scheduler=scheduler,
+                goal=self._ledger.goals[0],
+                folder=self._job.folder,
+                window=self._turns.window,
+            )
+        except Exception as error:
+            failure, who = failure_of(error), type(scheduler).__name__
+            raise SweepError(
+                f"sweep {self._row.name!r} cannot go on: its scheduler {who}, told what has been "
+                f"reported, failed with {failure.type}: {failure.message}",
+                failure.traceback,
+            ) from error
         self._moments.go_on_from(before.told_until)
         over = []
         for run, (trial, _) in zip(before.runs, history, strict=True):
@@ -395,8 +448,11 @@ class Engine:
         has_room = self._has_room()  # asked also by a sweep that starts nothing: it shares
         if self._status is not SweepStatus.RUNNING:
             return
-        while self._free and has_room and (run := self._lineup.next()) is not None:
-            self._start(run, self._free.popleft())
+        while self._free and has_room and self._status is SweepStatus.RUNNING:
+            run = self._lineup.next()
+            if run is None:
+                break
+            self._start(run)
             has_room = self._has_room()
         self._lineup.ask_ahead(needed=has_room and bool(self._free))
         if not self._ledger.running and (why := self._lineup.spent_out()):
@@ -405,11 +461,16 @@ class Engine:
     def _has_room(self) -> bool:
         return self._workers.has_room(len(self._ledger.running))
 
-    def _start(self, run: Run, slot: int) -> None:
-        self._turns.begin(run.number)
+    def _start(self, run: Run) -> None:
         milestone = self._scheduler.start(run.number).until
+        if self._status is not SweepStatus.RUNNING:  # it failed over that
+            if run.status is Status.PENDING:
+                self._lineup.wait_first(run)
+            return
+        self._turns.begin(run.number)
+        slot = self._free.popleft()
         self._feed.start(run, milestone)
-        self._ledger.start(run, slot, self._moments.at(self._inbox.now()))
+        self._ledger.start(run, slot, *self._moment())
         self._watch.set_deadline(run, self._ledger.budget.trial_time_limit)
         self._workers.start(
             slot,
@@ -437,6 +498,8 @@ class Engine:
         self._thinker = thinker = Thinker(searcher, post, inline=inline)
         self._supply = supply = Supply(thinker, searcher.prefetch)
         teller = Teller(thinker, self._timeline)
+        if self._thread is not None:  # else it begins with the sweep
+            thinker.start()
         self._feed.use(teller, searcher.follows, supply.result_came)
         self._lineup.use(supply, teller)
 
@@ -452,8 +515,10 @@ class Engine:
     def _on_suggested(self, answer: Suggested, thinker: Thinker) -> None:
         if thinker is not self._thinker:
             return  # the space has changed since
+        for code, text in answer.warnings:
+            self.warn(code, text)
         if answer.failure is not None:
-            self._fail(answer.failure)
+            self._on_extension_failed(answer.failure, f"the searcher {thinker.name}")
         else:
             self._supply.receive(answer)
 
@@ -508,8 +573,8 @@ class Engine:
             self._feed.milestone(run, decision.until)
             return decision
         run.reason = getattr(decision, "reason", "")
-        run.decided = True
-        run.pausing = isinstance(decision, Pause)
+        run.decision = decision
+        self._ending.decided(run)
         # To a worker a pause is a stop: only the engine knows that the trial may go on.
         return Stop(decision.reason) if isinstance(decision, Pause) else decision
 
@@ -535,8 +600,8 @@ class Engine:
             self._clerk.report(run, [report])
             self._obey(self._watch.reported(run, [report]))
         status, reason = outcome(run, event, self._ledger, self._job.step_name)
-        run.failure = event.failure if status is Status.FAILED else None
-        self._ledger.end(run, status, reason, self._moments.at(event.time))
+        run.failure = (event.failure or run.failure) if status is Status.FAILED else None
+        self._ledger.end(run, status, reason, self._moments.at(event.time), self._inbox.clock())
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
             end = partial(self._scheduler.end, run.number, run.last_step, score)
@@ -554,7 +619,7 @@ class Engine:
         run.retried += 1
         why = event.failure.message if event.failure else "it failed"
         reason = f"{why}; started again, {run.retried} of {self._ledger.budget.retries}"
-        self._ledger.end(run, Status.PENDING, reason, event.time)
+        self._ledger.end(run, Status.PENDING, reason, event.time, self._inbox.clock())
         run.why = noted(run.why, f"started again after {why}")
         self._lineup.wait_first(run)
         self._clerk.mark(run)
@@ -577,6 +642,19 @@ class Engine:
             self._fail(first, f"all {len(runs)} trials failed, the first with ")
         else:
             self._finish(SweepStatus.COMPLETED, why)
+
+    def _may_go_on(self, number: int) -> bool:
+        """Whether a trial is one that a scheduler can promote."""
+        if not 0 <= number < len(self._ledger.runs):
+            return False
+        return self._ledger.runs[number].status in (Status.PAUSED, Status.RUNNING)
+
+    def _on_extension_failed(self, failure: Failure, who: str) -> None:
+        """End because of what a part of the sweep raised, which may be the user's own."""
+        if self._status is SweepStatus.STOPPING:  # its end has a reason already
+            self.warn("extension-failed", f"{who} failed with {failure.type}: {failure.message}")
+        else:
+            self._fail(failure, f"{who} failed with ")
 
     def _fail(self, failure: Failure, prefix: str = "") -> None:
         if self._failure is None:
@@ -607,7 +685,21 @@ class Engine:
             drain = self._ledger.budget.at_time_limit == "drain"
             self._finish(SweepStatus.COMPLETED, spent, drain=drain)
         self._obey(self._watch.tick())
-        self._ending.pursue()
+        for run in self._ending.pursue():
+            self._give_up(run)
+
+    def _give_up(self, run: Run) -> None:
+        """Count a trial as over whose end nobody has heard of, though it was killed."""
+        slot = -1 if run.slot is None else run.slot
+        self._on_ended(Ended(number=run.number, slot=slot, how="killed", time=self._inbox.now()))
+        self._lost += 1
+        self.warn(
+            "trial-not-ended",
+            f"trial {run.number} did not end within {KILL_GRACE_SECONDS:g} s of being killed; "
+            "its slot is not used any more",
+        )
+        if self._lost >= self._workers.slots and not self._workers.elastic:
+            self._fail(Failure(type="WorkerError", message="no slot is left that ends its trials"))
 
     # --- writing down
 
@@ -623,19 +715,20 @@ class Engine:
 
     def _publish(self) -> None:
         elapsed = self._watch.elapsed
+        trouble = self._clerk.trouble
         active = self._status in (SweepStatus.RUNNING, SweepStatus.PAUSED)
         self._version += 1
         self._snapshot = Snapshot(
             name=self._row.name,
             status=self._status,
-            reason=self._clerk.trouble or self._reason,
+            reason=f"{trouble}, trying again" if trouble else self._reason,
             goals=self._ledger.goals,
             step_name=self._job.step_name,
             space=self._timeline.hull,
             trials=self._clerk.trials(),
             front=tuple(run.snapshot(self._job.folder) for run in self._ledger.front),
             elapsed=elapsed,
-            budgets=self._ledger.remaining(self._inbox.now(), elapsed) if active else (),
+            budgets=self._ledger.remaining(self._inbox.clock(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,
             time_limit=self._ledger.budget.time_limit,
             plan=" · ".join(

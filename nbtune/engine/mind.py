@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
+from nbtune.exceptions import SpaceError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
+from nbtune.space.domains import short
 from nbtune.trial import Params, shortened_why
 
 __all__ = ["Mind", "Thought"]
@@ -18,6 +20,8 @@ class Thought(NamedTuple):
     """How many trials were under way or handed out when it was asked."""
     why: str = ""
     """Why these params, in the searcher's own words; empty when it has none."""
+    warnings: Sequence[tuple[str, str]] = ()
+    """What the searcher has to warn of, a code and a text each."""
 
 
 class Mind:
@@ -61,11 +65,30 @@ class Mind:
     def suggest(self, index: int) -> Thought:
         """Return the suggestion of that index."""
         count = len(self._pending)
-        params = self._searcher.suggest(index, _Values(self._pending))
-        if params is None:
-            return Thought(None, count)
+        suggested = self._searcher.suggest(index, _Values(self._pending))
+        warnings = self._searcher.take_warnings()
+        if suggested is None:
+            return Thought(None, count, warnings=warnings)
+        params = self._checked(suggested)
         self.expect(index, params)
-        return Thought(params, count, shortened_why(str(self._searcher.why or "")))
+        return Thought(params, count, shortened_why(str(self._searcher.why or "")), warnings)
+
+    def _checked(self, suggested: object) -> Params:
+        """Return a suggestion as plain values inside the space: a searcher may be anybody's code.
+
+        Raises
+        ------
+        SpaceError
+            When it is no point of the space.
+        """
+        if not isinstance(suggested, dict):
+            raise SpaceError(
+                f"it suggested {short(suggested)}; allowed is a dict of params, or None"
+            )
+        try:
+            return self._searcher.space.validate(suggested)
+        except SpaceError as error:
+            raise SpaceError(f"its suggestion has {error}") from None
 
     def expect(self, index: int, params: Params) -> None:
         """Count a suggestion that was made as under way, until its trial begins."""

@@ -84,7 +84,8 @@ def _is_over(run: Run) -> bool:
 
 def _take_up_cut_short(run: Run, row: SweepRow) -> None:
     """Take a trial that ended only because a person stopped the sweep as one that still runs."""
-    by_person = row.status == SweepStatus.STOPPED and run.reason.startswith(row.reason)
+    cut_short = row.status in (SweepStatus.STOPPED, SweepStatus.FAILED)
+    by_person = cut_short and run.reason.startswith(row.reason)
     if by_person and run.status is Status.STOPPED:
         run.status, run.reason, run.ended = Status.RUNNING, "", None
 

@@ -2,8 +2,7 @@
 
 import queue
 import threading
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from nbtune.engine.mind import Mind
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.trial import Failure, Params
+from nbtune.workers.outcome import failure_of
 
 __all__ = ["Suggested", "Thinker"]
 
@@ -25,6 +25,8 @@ class Suggested:
     """How many trials were under way or handed out when it answered."""
     why: str = ""
     """Why these params, in the searcher's own words; empty when it has none."""
+    warnings: Sequence[tuple[str, str]] = ()
+    """What it has to warn of, a code and a text each."""
     failure: Failure | None = None
     reason: str = ""
     """Why the searcher has no more; counts when it answered None with nothing pending."""
@@ -48,13 +50,17 @@ class Thinker:
         self, searcher: Searcher, post: Callable[[Suggested], None], *, inline: bool
     ) -> None:
         self._searcher = searcher
+        self.name = type(searcher).__name__
         self._mind: Mind | DistantMind = (
             DistantMind(searcher) if searcher.apart and not inline else Mind(searcher)
         )
         self._post = post
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._inline = inline
-        if not inline:
+
+    def start(self) -> None:
+        """Begin the thread, where there is one; what is asked before waits for it."""
+        if not self._inline:
             threading.Thread(target=self._run, name="nbtune-thinker", daemon=True).start()
 
     def _do(self, act: Callable[[], None]) -> None:
@@ -96,11 +102,14 @@ class Thinker:
 
         def act() -> None:
             if answer := self._guard(self._mind.suggest, index):
-                params, pending, why = answer
-                end = "" if params is not None else self._searcher.end_reason
-                self._post(Suggested(params=params, pending=pending, why=why, reason=end))
+                end = "" if answer.params is not None else self._guard(self._end_reason)
+                if end is not None:
+                    self._post(Suggested(**answer._asdict(), reason=end))
 
         self._do(act)
+
+    def _end_reason(self) -> str:
+        return str(self._searcher.end_reason)
 
     def _guard(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a call returns; post what it raises, and return None."""
@@ -109,10 +118,8 @@ class Thinker:
             return call(*arguments)
         except SearcherRaised as error:
             failure = error.failure
-        except Exception as error:  # noqa: BLE001 - the border where the user's code is called
-            failure = Failure(
-                type=type(error).__name__, message=str(error), traceback=traceback.format_exc()
-            )
+        except BaseException as error:  # noqa: BLE001 - the border where the user's code is called
+            failure = failure_of(error)
         self._post(Suggested(params=None, pending=0, failure=failure))
         return None
 

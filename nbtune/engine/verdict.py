@@ -1,5 +1,6 @@
 """What the end of a trial means: its status and reason, and whether the sweep can work at all."""
 
+from nbtune.decision import Complete, Pause, Reject
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.exceptions import nearest
 from nbtune.objective.call import Call
@@ -28,8 +29,15 @@ def deserves_retry(run: Run, event: Ended, budget: Budget) -> bool:
 
 def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, str]:
     """Return the status and the reason of a trial that is over; its reports are in `ledger`."""
-    if event.how == "stopped" and run.pausing and not run.asked:
-        return Status.PAUSED, run.reason
+    if not run.asked and event.how in ("stopped", "killed"):
+        match run.decision:  # one that did not obey, and was killed, counts as it was told
+            case Pause(reason):
+                return Status.PAUSED, reason
+            case Complete(reason):
+                return Status.COMPLETED, reason
+            case Reject(message):
+                run.failure = Failure(type="ReportError", message=message)
+                return Status.FAILED, _why_failed(run, "raised", run.failure, step_name)
     if event.how in ("stopped", "killed"):
         return Status.STOPPED, run.asked or run.reason
     if event.failure is not None:

@@ -36,18 +36,18 @@ class Watch:
 
     def begin(self) -> None:
         """Start the clock."""
-        self._began = self._inbox.now()
+        self._began = self._inbox.clock()
 
     @property
     def elapsed(self) -> float:
         """Seconds of running, over all resumes."""
-        return self._before + (0.0 if self._began is None else self._inbox.now() - self._began)
+        return self._before + (0.0 if self._began is None else self._inbox.clock() - self._began)
 
     # --- the sweep's limits
 
     def spent(self) -> str:
         """Return which limit of time ends the sweep now, as a reason, else ""."""
-        return self._ledger.spent(self._inbox.now(), self.elapsed)
+        return self._ledger.spent(self._inbox.clock(), self.elapsed)
 
     def tick(self) -> str:
         """Tell the rules the time; return why one of them ends the sweep now, else ""."""
@@ -77,12 +77,12 @@ class Watch:
 
     def set_deadline(self, run: Run, seconds: float | None) -> None:
         """Have `overdue` yield a run in so many seconds; None never."""
-        run.deadline = None if seconds is None else self._inbox.now() + seconds
+        run.deadline = None if seconds is None else self._inbox.clock() + seconds
         self._deadlines |= seconds is not None
 
     def overdue(self) -> Iterator[Run]:
         """Yield the running trials whose deadline has come."""
-        now = self._inbox.now()
+        now = self._inbox.clock()
         for run in self._timed():
             if run.deadline is not None and now >= run.deadline:
                 yield run
@@ -98,7 +98,7 @@ class Watch:
 
         A sweep that is `stopping` has its end: only its trials have deadlines.
         """
-        now = self._inbox.now()
+        now = self._inbox.clock()
         left = [run.deadline - now for run in self._timed() if run.deadline is not None]
         if not stopping:
             left.extend(self._time_left())
@@ -112,5 +112,5 @@ class Watch:
             if (until := rule.deadline()) is not None:
                 yield until - self.elapsed
         if budget.compute_time_limit is not None and self._ledger.running:
-            spent = self._ledger.compute_seconds(self._inbox.now())
+            spent = self._ledger.compute_seconds(self._inbox.clock())
             yield (budget.compute_time_limit - spent) / len(self._ledger.running)

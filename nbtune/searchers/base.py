@@ -188,6 +188,23 @@ class Searcher(ABC):
         """Whether it makes use of hints; here, whether `hint` is its own."""
         return type(self).hint is not Searcher.hint
 
+    def warn(self, code: str, text: str) -> None:
+        """Have the sweep show that the search goes on otherwise than meant: a fallback, say.
+
+        Parameters
+        ----------
+        code : str
+            A short fixed name of its kind.
+        text : str
+            A sentence: what happened, what follows. The same one is shown once.
+        """
+        self.__dict__.setdefault("_unsaid", []).append((code, text))
+
+    def take_warnings(self) -> list[tuple[str, str]]:
+        """Return each code and text that `warn` was given since this was last called."""
+        unsaid: list[tuple[str, str]] = self.__dict__.pop("_unsaid", [])
+        return unsaid
+
     def size(self) -> int | None:
         """Return how many trials it will suggest in all, None when unknown or unbounded."""
         return None

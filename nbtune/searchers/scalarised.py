@@ -99,6 +99,8 @@ class Scalarised(Searcher):
             elif joined is not None:
                 inner.hint(told.params, joined, step=told.step)
         params = inner.suggest(number, pending)
+        for code, text in inner.take_warnings():
+            self.warn(code, text)
         self.why = f"{self._weighted(number)}: {inner.why}" if inner.why else ""
         return params
 

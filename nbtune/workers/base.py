@@ -149,6 +149,10 @@ class Inbox:
         """Return the time in seconds since the epoch."""
         return time.time()
 
+    def clock(self) -> float:
+        """Return seconds since some moment: for durations, whatever becomes of the time of day."""
+        return time.monotonic()
+
     def go_on_from(self, moment: float) -> None:
         """Learn when the past of a sweep that is resumed ended; real time needs no telling."""
 
@@ -161,6 +165,9 @@ class Workers(ABC):
 
     elastic: bool = False
     """Whether workers may join and leave."""
+
+    in_processes: bool = True
+    """Whether each trial has a process that can be killed when it does not end as it was told."""
 
     def inbox(self) -> Inbox:
         """Return the inbox that the engine should use with these workers."""

@@ -82,6 +82,8 @@ class ByHand(Workers):
 
     slots = 1
 
+    in_processes = False
+
     def __init__(self) -> None:
         self._given: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
         self._run: _Run | None = None

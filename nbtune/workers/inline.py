@@ -38,6 +38,8 @@ class Inline(Workers):
         How many trials run at once.
     """
 
+    in_processes = False
+
     def __init__(self, slots: int = 1) -> None:
         if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
             raise SpecError(f"slots={slots!r}: a whole number of at least 1 is needed.", "slots")

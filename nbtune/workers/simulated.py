@@ -50,6 +50,10 @@ class VirtualInbox(Inbox):
         """Return the virtual time: seconds since the start."""
         return self._now
 
+    def clock(self) -> float:
+        """Return the virtual time."""
+        return self._now
+
     def go_on_from(self, moment: float) -> None:
         """Let virtual time go on from `moment`."""
         self._now = max(self._now, moment)

@@ -4,7 +4,6 @@ Everything is modelled anew for each suggestion, so that a suggestion depends on
 seed and the trial's number alone.
 """
 
-import logging
 from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Bayes"]
 
-_LOG = logging.getLogger(__name__)
 _STREAM = 0xBA7E5  # keeps these draws apart from other families' draws for the same trial
 _OWNER = "searcher", "Bayes"
 _ACQUISITIONS = ("EI", "LCB", "PI")
 _ESTIMATORS = ("GP", "ET", "RF")  # "GBRT" raises with scikit-learn 1.9
-# What scikit-optimize, scikit-learn and a user's own regressor have been seen to raise.
-_MODEL_ERRORS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What fits of our models, scikit-optimize and scikit-learn have been seen to raise: numerical
+# trouble. A TypeError or AttributeError is a mistake of ours, which is not to pass for that.
+_MODEL_ERRORS = (ArithmeticError, LookupError, RuntimeError, ValueError)
 _LAST = -1e9  # added to the promise of what is flat: better than nothing, and than nothing else
 _MOST_SCORED = 2000  # points of a space, of which all are scored
 
@@ -167,6 +166,8 @@ class Bayes(Searcher):
         self._models = Models(self._columns, self._courses, self.base_estimator)
         self._feasibility = Feasibility(self._columns)
         self._warned = False
+        own = not isinstance(self.base_estimator, str)  # a regressor of the user's raises anything
+        self._model_errors = (Exception,) if own else _MODEL_ERRORS
 
     def warm_up(self) -> None:
         """Import scikit-optimize and SciPy, which takes seconds."""
@@ -189,10 +190,14 @@ class Bayes(Searcher):
         try:
             with one_thread():
                 return self._model(number, pending, tried)
-        except _MODEL_ERRORS as error:
-            level = logging.DEBUG if self._warned else logging.WARNING
-            self._warned = True
-            _LOG.log(level, "the model failed, params are drawn at random: %r", error)
+        except self._model_errors as error:
+            if not self._warned:
+                self._warned = True
+                self.warn(
+                    "searcher-fallback",
+                    "the model of the search failed, and where it does params are drawn at random: "
+                    f"{type(error).__name__}: {error}",
+                )
             self.why = "random: the model failed"
             return draw_untried(self.space, tried, seed=self.seed, number=number)
 
