@@ -112,10 +112,11 @@ def test_a_mind_whose_process_dies_goes_on_here_with_all_it_was_told(distant):
     mind.suggest(1)
     os.kill(mind._child.pid, signal.SIGKILL)
 
-    params, pending, _ = mind.suggest(2)
+    params, pending, _, [(code, _)] = mind.suggest(2)
 
     assert params["x"] == 0.011  # told once, asked anew
     assert pending == 1  # the suggestion that has not begun
+    assert code == "searcher-in-kernel"
 
 
 def test_closing_ends_the_process_and_a_suggestion_under_way(distant):
@@ -136,7 +137,8 @@ def test_closing_ends_the_process_and_a_suggestion_under_way(distant):
     mind.close()
     thread.join(10)
 
-    assert answers == [(None, 0, "")]
+    [thought] = answers
+    assert (thought.params, thought.pending) == (None, 0)
     assert not child.is_running()
 
 

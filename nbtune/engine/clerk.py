@@ -9,6 +9,7 @@ from pathlib import Path
 from nbtune import pickling
 from nbtune.engine.ledger import Run
 from nbtune.engine.warning_log import WarningLog
+from nbtune.exceptions import StoreError
 from nbtune.space import Timeline
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Report, Trial
@@ -128,6 +129,8 @@ class Clerk:
             self._store.write(self._connection, self._row.id, batch)
         except _UNWRITABLE as error:  # no column takes it, now or later
             return self._write_apart(batch, error)
+        except StoreError:  # another file has taken its place
+            raise
         except Exception as error:  # noqa: BLE001 - memory keeps it, whatever it was
             text = f"the store could not be written for a time: {error}"
             self._warnings.add("store-not-written", text, time.time())

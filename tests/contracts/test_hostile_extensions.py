@@ -340,7 +340,7 @@ class Mendable(FIFO):
 def test_a_resumed_sweep_fails_as_before_where_nothing_was_mended():
     ended(scheduler=Mendable())
 
-    with pytest.raises(SweepError, match="Mendable, told .* ZeroDivisionError: not yet mended"):
+    with pytest.raises(SweepError, match=r"Mendable, told .* ZeroDivisionError: not yet mended"):
         elsewhere().resume()
 
     assert elsewhere().status is SweepStatus.FAILED
