@@ -3,12 +3,13 @@
 import copy
 import heapq
 import tempfile
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbtune.context import report
 from nbtune.curves import Curve, curves_from
 from nbtune.definition import goals_of, identifier, seed_of
 from nbtune.engine import Budget, Engine, Snapshot
@@ -16,12 +17,13 @@ from nbtune.exceptions import SpecError, SweepError
 from nbtune.results import best_value
 from nbtune.schedulers import Scheduler
 from nbtune.schedulers import build as build_scheduler
-from nbtune.searchers import Points
+from nbtune.searchers import Searcher
 from nbtune.space import Int, Space
 from nbtune.store import Store
 from nbtune.trial import Goal, Params
 from nbtune.workers import Simulated
-from nbtune.workers.base import Job
+from nbtune.workers.base import Assignment, Job
+from nbtune.workers.outcome import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,16 +156,10 @@ def replay_curves(
     if not curves:
         raise SweepError("there is nothing to replay: no trial has reported anything yet")
     space = Space({"curve": Int(0, max(1, len(curves) - 1))})
-    searcher = Points([{"curve": number} for number in range(len(curves))])
+    searcher = _InOrder(len(curves))
     searcher.setup(space, seed=seed)
     longest = max(curve.steps[-1] for curve in curves)
     scheduler.setup(seed=seed, step_name=step_name, max_t=longest)
-    elapsed = _Elapsed(curves)
-
-    def again(params: Params) -> None:
-        curve = curves[params["curve"]]
-        for step, metrics in zip(curve.steps, curve.metrics, strict=True):
-            report(step, **metrics)
 
     with tempfile.TemporaryDirectory(prefix="nbtune-replay-") as folder:
         store = Store(folder)
@@ -180,7 +176,7 @@ def replay_curves(
             store=store,
             row=row,
             job=Job(
-                call=again,
+                call=_nothing,
                 payload=None,
                 step_name=step_name,
                 result_metric=goals[0].metric,
@@ -191,7 +187,7 @@ def replay_curves(
             goals=goals,
             searcher=searcher,
             scheduler=scheduler,
-            workers=Simulated(slots, seconds=elapsed.of),
+            workers=_Recorded(slots, curves),
             budget=Budget(),
         )
         engine.start()
@@ -222,12 +218,49 @@ def _seconds_to_the_end(curves: Iterable[Curve], slots: int) -> float:
     return max(free_at)
 
 
-class _Elapsed:
-    """How long each curve took to each of its steps."""
+class _InOrder(Searcher):
+    """Suggests one curve after the other."""
 
-    def __init__(self, curves: Sequence[Curve]) -> None:
-        self._seconds = [dict(zip(curve.steps, curve.seconds, strict=True)) for curve in curves]
+    starts_with_defaults = False
+    finite = True
+    quick = True
+    learns = False
 
-    def of(self, params: Params, step: int) -> float:
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def suggest(self, number: int, pending: Sequence[Params]) -> Params | None:
+        """Return the curve of this number."""
+        return {"curve": number} if number < self._count else None
+
+    def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
+        """Learn nothing."""
+
+    def size(self) -> int:
+        """Return the number of curves."""
+        return self._count
+
+
+class _Recorded(Simulated):
+    """Delivers curves as they are, where `Simulated` would run an objective that reports them."""
+
+    def __init__(self, slots: int, curves: Sequence[Curve]) -> None:
+        super().__init__(slots, seconds=self._elapsed)
+        self._curves = curves
+        self._costs = [dict(zip(curve.steps, curve.seconds, strict=True)) for curve in curves]
+
+    def _elapsed(self, params: Params, step: int) -> float:
         """Return the seconds to `step`, 0 for the end after the last one."""
-        return self._seconds[params["curve"]].get(step, 0.0)
+        return self._costs[params["curve"]].get(step, 0.0)
+
+    def _course(
+        self, assignment: Assignment, job: Job
+    ) -> tuple[deque[tuple[int, Mapping[str, float]]], Outcome]:
+        curve = self._curves[assignment.params["curve"]]
+        known = bisect_right(curve.steps, assignment.known_until)
+        reports = zip(curve.steps[known:], curve.metrics[known:], strict=True)
+        return deque(reports), Outcome(how="returned")
+
+
+def _nothing(params: Params) -> None:
+    """Stand for an objective: nobody calls it."""

@@ -1,7 +1,8 @@
 """A sweep that does not run here, read from the store."""
 
 import pickle
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "SnapshotCache",
     "StoredAnswers",
     "stored_definition",
     "stored_history",
     "stored_snapshot",
     "stored_status",
 ]
+
+STALE_SECONDS = 1.0
+_CLOCK_TICK_NS = 50_000_000  # two writes within a tick of the system's clock, 10 ms at most
 
 
 def stored_history(store: Store, row: SweepRow, definition: Definition) -> list[tuple[Trial, str]]:
@@ -148,6 +153,42 @@ class StoredAnswers:
         with self._store.asking(self._row) as connection:
             fixed, metrics = queries.report_columns(connection, self._row.id)
         return reports_frame_of(fixed | metrics)
+
+
+class SnapshotCache:
+    """The snapshot last read from a store: the same until something was written, or may have been.
+
+    That of a sweep that has ended stays while the store's files do; any other, whose process may
+    die without a word, for `STALE_SECONDS`, or twice what it took to read where that is longer.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: tuple[Any, float, Snapshot] | None = None
+
+    def forget(self) -> None:
+        """Read it anew when it is next asked for."""
+        self._kept = None
+
+    def get(self, read: Callable[[], Snapshot]) -> Snapshot:
+        """Return what `read` returns, or did."""
+        kept, before = self._kept, self._signature()  # one look: another thread may renew it
+        if kept is not None:
+            signature, until, snapshot = kept
+            unchanged = signature is not None and signature == before
+            if time.monotonic() < until or (unchanged and snapshot.status.ended):
+                return snapshot
+        began = time.monotonic()
+        snapshot = read()
+        now = time.monotonic()
+        self._kept = before, now + max(STALE_SECONDS, 2 * (now - began)), snapshot
+        return snapshot
+
+    def _signature(self) -> Any:
+        """Return the store's signature, None while a write could come that it does not show."""
+        signature = self._store.signature
+        newest = max((changed for *_, changed in signature), default=0)
+        return signature if time.time_ns() - newest > _CLOCK_TICK_NS else None
 
 
 def stored_definition(store: Store, row: SweepRow) -> Definition:

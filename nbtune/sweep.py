@@ -4,7 +4,6 @@ import asyncio
 import copy
 import random
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,7 +43,13 @@ from nbtune.space import Space
 from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow
-from nbtune.stored import StoredAnswers, stored_definition, stored_history, stored_snapshot
+from nbtune.stored import (
+    SnapshotCache,
+    StoredAnswers,
+    stored_definition,
+    stored_history,
+    stored_snapshot,
+)
 from nbtune.trial import Goal, Params, Trial
 from nbtune.waiting import (
     WAIT_TICK_SECONDS,
@@ -240,7 +245,7 @@ class Sweep(Results):
     def _init_runtime(self) -> None:
         self._engine: Engine | None = None
         self._waiting_calls: list[Callable[[], None]] = []
-        self._stored: tuple[float, Snapshot] | None = None
+        self._stored = SnapshotCache(self._store)
         self._selected: list[int] | None = None
         self._standing = Standing()
         self._guard = threading.RLock()
@@ -556,7 +561,7 @@ class Sweep(Results):
                 self._definition = replace(self._definition, edits=engine.edits)
                 return
         self._definition = store_edit(self._store, self._refresh(), self._definition, space)
-        self._stored = None
+        self._stored.forget()
 
     @property
     def edits(self) -> "pd.DataFrame":
@@ -635,9 +640,7 @@ class Sweep(Results):
                     snapshot, reason="; ".join(filter(None, (snapshot.reason, trouble)))
                 )
             return snapshot
-        if self._stored is None or time.monotonic() - self._stored[0] > 1:
-            self._stored = time.monotonic(), self._read()
-        return self._stored[1]
+        return self._stored.get(self._read)
 
     def _answers(self) -> Answers:
         if self._engine is None and self._row is not None:

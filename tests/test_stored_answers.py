@@ -1,12 +1,18 @@
 """What the store answers about a sweep is what its snapshot says."""
 
 import math
+import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 import nbtune
 from nbtune import Choice, Int, Real, Sweep, SweepError, report
+from nbtune import stored as stored_module
+from nbtune.engine import SweepStatus
+from nbtune.store import Store
+from nbtune.stored import SnapshotCache
 from nbtune.workers import Inline
 
 
@@ -97,3 +103,39 @@ def test_one_question_reads_one_trial(tmp_path, monkeypatch):
     assert stored.trial(3).number == 3
     assert "of 40 trials" in repr(stored)
     assert len(stored.trials) == 40
+
+
+def test_a_snapshot_of_an_ended_sweep_is_read_once_however_long_it_takes(tmp_path, monkeypatch):
+    _, stored = both(tmp_path)
+    monkeypatch.setattr(stored_module, "_CLOCK_TICK_NS", -1)
+    monkeypatch.setattr(stored_module, "STALE_SECONDS", -1e9)  # as if long ago
+
+    first = stored.snapshot()
+
+    assert stored.snapshot() is first
+
+
+def test_a_snapshot_is_read_again_after_a_write(tmp_path, monkeypatch):
+    _, stored = both(tmp_path)
+    monkeypatch.setattr(stored_module, "STALE_SECONDS", -1e9)
+    first = stored.snapshot()
+
+    nbtune.load("digits", tmp_path).resume(trials=42).wait()
+
+    assert len(first.trials) == 40
+    assert len(stored.snapshot().trials) == 42
+
+
+def test_a_snapshot_that_took_long_to_read_is_kept_as_long(tmp_path, monkeypatch):
+    _, stored = both(tmp_path)
+    cache = SnapshotCache(Store(tmp_path))
+    snapshot = replace(stored.snapshot(), status=SweepStatus.RUNNING)
+    monkeypatch.setattr(stored_module, "STALE_SECONDS", 0.0)
+
+    def slowly():
+        time.sleep(2)
+        return snapshot
+
+    first = cache.get(slowly)
+
+    assert cache.get(lambda: pytest.fail("it was read again")) is first

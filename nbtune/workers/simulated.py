@@ -7,7 +7,7 @@ virtual time. This is how schedulers are tested and compared.
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from nbtune.context import Reporter
@@ -28,7 +28,7 @@ from nbtune.workers.outcome import Course, Outcome, fresh, perform, trial_of
 
 __all__ = ["Simulated", "VirtualInbox"]
 
-_Told: TypeAlias = tuple[int, dict[str, float]]
+_Told: TypeAlias = tuple[int, Mapping[str, float]]
 
 
 class VirtualInbox(Inbox):
