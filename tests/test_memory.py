@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nbtune.objective.memory import Memory, _memory_left, room_in
+from nbtune.objective.memory import Memory, _memory_left, remove_leftovers, room_in
 
 MB = 10**6
 
@@ -186,6 +186,38 @@ def test_a_killed_process_leaves_its_buffers_to_the_next(root, memory):
     assert len(left) == 1
     assert list(root.iterdir()) == [memory.folder]
     assert len(lying(memory)) == 2
+
+
+def test_what_a_killed_process_left_goes_without_new_data_too(root):
+    end(run(root), kill=True)
+    left = list(root.iterdir())
+
+    remove_leftovers(root)
+
+    assert len(left) == 1
+    assert list(root.iterdir()) == []
+
+
+def test_a_living_process_keeps_its_buffers_when_leftovers_go(root):
+    process = run(root)
+
+    remove_leftovers(root)
+    (folder,) = root.iterdir()
+    buffers = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    end(process)
+
+    assert len(buffers) == 1
+
+
+def test_leftovers_of_somebody_else_stay(root):
+    other = root / f"nbtune-data-{os.getuid()}-thesis_1"
+    other.mkdir(mode=0o700)
+    for name in "results.csv", "lock", "0" * 31:
+        (other / name).touch()
+
+    remove_leftovers(root)
+
+    assert len(list(other.iterdir())) == 3
 
 
 def test_a_living_process_keeps_its_own(root, memory):

@@ -196,6 +196,28 @@ def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeyp
         assert len(list(tmp_path.glob("nbtune-*"))) == 1
 
 
+SHIPPING = """
+import sys, time
+from nbtune.objective.memory import Memory
+memory, holder = Memory(), set
+memory.add(3, lambda: [memoryview(b"abc")], holder)
+print(memory.folder, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_pool_that_opens_removes_the_data_of_a_dead_kernel(tmp_path):
+    kernel = subprocess.Popen([sys.executable, "-c", SHIPPING], stdout=subprocess.PIPE, text=True)
+    folder = Path(kernel.stdout.readline().strip())
+    assert list(folder.iterdir())
+    kernel.kill()
+    kernel.communicate()
+
+    with Driver(Local(1), lambda params: 1, tmp_path / "sweep") as driver:
+        driver.run()
+        wait_until(lambda: not folder.exists(), 30.0)
+
+
 LIVING = textwrap.dedent(
     """
     import sys, time

@@ -1,7 +1,8 @@
 """Buffers of one process in memory that all its workers map, on ``/dev/shm``.
 
 They stay, up to a quarter of it, when no sweep uses them any more: a cell that runs again ships
-nothing. The folder goes with the process; one that was killed leaves its buffers to the next.
+nothing. The folder goes with the process; one that was killed leaves its buffers to the next
+that has data to ship, or to the next `remove_leftovers`.
 """
 
 import atexit
@@ -20,7 +21,7 @@ from weakref import WeakSet
 from nbtune.controlgroups import ROOT, groups_of
 from nbtune.objective.depot import Depot, is_own
 
-__all__ = ["Memory", "of_this_process", "room_in"]
+__all__ = ["Memory", "of_this_process", "remove_leftovers", "room_in"]
 
 _ROOT = Path("/dev/shm")
 _KEPT_SHARE = 4  # of the file system's size: what stays there unused, one in so many parts
@@ -164,22 +165,18 @@ class Memory:
     def _open(self) -> Depot | None:
         """Return the depot, made at first use, with what dead processes left in theirs."""
         if self._depot is None:
-            prefix = f"nbtune-data-{os.getuid()}-"
             try:
-                folder, self._claim = _new_folder(self._root, prefix)
+                folder, self._claim = _new_folder(self._root)
             except OSError:
                 return None  # no such file system, or not ours to write
             self._depot = Depot(folder)
             atexit.register(self.close)
-            for left in self._root.glob(f"{prefix}*"):
+            for left in _left_by_the_dead(self._root):
                 self._inherit(left, folder)
             self._shrink()
         return self._depot
 
     def _inherit(self, left: Path, folder: Path) -> None:
-        claim = _claim(left)
-        if claim is None:
-            return  # it lives
         with contextlib.suppress(OSError):  # what cannot be taken over is given up
             for path in filter(is_own, left.iterdir()):
                 if path.name.startswith("."):
@@ -188,13 +185,36 @@ class Memory:
                     path.rename(folder / path.name)
                     self._buffers[path.name] = _Buffer((folder / path.name).stat().st_size)
             left.rmdir()  # raises where something else lies there: somebody's
-        os.close(claim)
 
 
-def _new_folder(root: Path, prefix: str) -> tuple[Path, int]:
+def remove_leftovers(root: Path = _ROOT) -> None:
+    """Remove the buffers that dead processes of this user have left."""
+    for left in _left_by_the_dead(root):
+        with contextlib.suppress(OSError):
+            for path in filter(is_own, left.iterdir()):
+                path.unlink()
+            left.rmdir()  # as above
+
+
+def _prefix() -> str:
+    return f"nbtune-data-{os.getuid()}-"
+
+
+def _left_by_the_dead(root: Path) -> Iterator[Path]:
+    """Yield dead processes' folders, each locked until the next is asked for."""
+    for folder in root.glob(f"{_prefix()}*"):
+        claim = _claim(folder)
+        if claim is not None:  # else it lives
+            try:
+                yield folder
+            finally:
+                os.close(claim)
+
+
+def _new_folder(root: Path) -> tuple[Path, int]:
     """Return a new folder that only this user can enter, and what claims it."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=root))
         try:
             claim = _locked(folder)
         except (BlockingIOError, FileNotFoundError):  # as below: that process removes it

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nbtune.exceptions import WorkerError
+from nbtune.objective import memory as shared_memory
 from nbtune.objective import payload
 from nbtune.workers import reaper
 from nbtune.workers.base import Event, Job
@@ -86,7 +87,7 @@ class Pool:
             undo.callback(self._listener.close)
             self._reaper = _Reaper(self._token, self._folder)
             undo.callback(self._reaper.close)
-            self._sweeper = threading.Thread(target=remove_leftovers, name="nbtune-leftovers")
+            self._sweeper = threading.Thread(target=_clean_up, name="nbtune-leftovers")
             self._sweeper.start()
             undo.callback(self._sweeper.join)
             _close_first_at_exit()
@@ -242,6 +243,12 @@ class _Reaper:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _clean_up() -> None:
+    """Remove what dead kernels have left."""
+    remove_leftovers()
+    shared_memory.remove_leftovers()
 
 
 def _occupy_standard_descriptors() -> None:
