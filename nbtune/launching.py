@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from nbtune import pickling
 from nbtune.definition import Definition
+from nbtune.editing import edited
 from nbtune.engine import Engine
 from nbtune.shipment import Shipment
 from nbtune.store import Lock, Store, SweepRow
@@ -18,31 +19,44 @@ __all__ = ["create_row", "engine_of", "store_definition"]
 
 def create_row(
     store: Store, name: str, definition: Definition, shipment: Shipment, *, replace_old: bool
-) -> SweepRow:
-    """Put a new sweep into the store, its objective with it; return its row.
+) -> tuple[SweepRow, Lock]:
+    """Put a new sweep into the store, its objective with it; return its row and its lock, held.
 
     With `replace_old` it takes the place of one of that name.
     """
     if replace_old and store.find(name) is not None:
         store.delete(name, data=False)  # the new one may use the same
-    row = store.create(
-        name,
-        goals=definition.goals,
-        step_name=definition.step,
-        plan=definition.plan,
-        source=definition.source,
-        seed=definition.seed,
-        definition=pickling.dumps(definition.within_store()),
-    )
+    row, lock = _reserve(store, name, definition)
     threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
     try:
         shipment.write()
+        if replace_old:
+            store.clear_data()
     except BaseException:
-        store.delete(name)
+        store.delete(name, lock=lock)
         raise
-    if replace_old:
-        store.clear_data()
-    return row
+    return row, lock
+
+
+def _reserve(store: Store, name: str, definition: Definition) -> tuple[SweepRow, Lock]:
+    """Enter a sweep that nobody else can begin: its lock is held before it can be seen."""
+    locks: list[Lock] = []
+    try:
+        row = store.create(
+            name,
+            claimed=lambda folder: locks.append(Lock(folder / "lock")),
+            goals=definition.goals,
+            step_name=definition.step,
+            plan=definition.plan,
+            source=definition.source,
+            seed=definition.seed,
+            definition=pickling.dumps(definition.within_store()),
+        )
+    except BaseException:
+        for lock in locks:
+            lock.close()
+        raise
+    return row, locks[0]
 
 
 def store_definition(store: Store, row: SweepRow, definition: Definition) -> None:
@@ -62,10 +76,11 @@ def engine_of(
     shipment: Shipment,
     *,
     history: Sequence[tuple[Trial, str]],
+    lock: Lock,
     workers: Workers | None = None,
     at_end: Callable[[], object],
 ) -> Engine:
-    """Return an engine for a stored sweep, not yet begun; from now on this process owns the sweep.
+    """Return an engine for a stored sweep that this process owns, not yet begun.
 
     Parameters
     ----------
@@ -73,23 +88,15 @@ def engine_of(
         The sweep.
     history : sequence of (Trial, origin)
         Its trials so far, by number.
+    lock : Lock
+        The sweep's, which the engine gives back at its end; the caller does when this raises.
     workers : Workers, optional
         What runs them in place of the definition's.
     at_end : callable
         Called when all is on disk, before the sweep is given back.
-
-    Raises
-    ------
-    SweepError
-        When it is running, here or in another process.
     """
-    lock = Lock(store.folder(row.name) / "lock")
-    try:
-        engine = _engine(store, row, definition, shipment, history, workers)
-        shipment.cargo.keep(lambda trouble: engine.warn("data-not-stored", trouble))
-    except BaseException:
-        lock.close()
-        raise
+    engine = _engine(store, row, definition, shipment, history, workers)
+    shipment.cargo.keep(lambda trouble: engine.warn("data-not-stored", trouble))
 
     def give_back() -> None:
         at_end()
@@ -133,6 +140,7 @@ def _engine(
         stop_rules=definition.setup_rules(),
         history=history,
         edits=definition.edits,
+        searcher_in=lambda space: edited(definition, space, trial=0).setup_searcher(),
         window=definition.window,
         warnings=store.warnings(row.id),
     )

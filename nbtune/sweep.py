@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbtune import pickling
 from nbtune.arguments import check_flag
 from nbtune.callbacks import Every
 from nbtune.context import alone
@@ -24,7 +25,8 @@ from nbtune.definition import (
     workers_of,
 )
 from nbtune.editing import edited, edited_space, edits_frame, refixed, store_edit, whole_space
-from nbtune.engine import Engine, Snapshot
+from nbtune.elsewhere import ask_owner, released
+from nbtune.engine import Engine, Snapshot, SweepStatus
 from nbtune.exceptions import SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
@@ -42,7 +44,7 @@ from nbtune.shipment import Shipment
 from nbtune.space import Space
 from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
-from nbtune.store import Lock, Store, SweepRow
+from nbtune.store import Lock, Store, SweepRow, stamp_of
 from nbtune.stored import (
     SnapshotCache,
     StoredAnswers,
@@ -242,10 +244,15 @@ class Sweep(Results):
     def _named(self, name: str) -> "Sweep":
         return running_here(self._store, name) or Sweep.stored(self._store, self._store.sweep(name))
 
+    _engine: Engine | None = None
+    _defined: Definition
+
     def _init_runtime(self) -> None:
-        self._engine: Engine | None = None
         self._waiting_calls: list[Callable[[], None]] = []
         self._stored = SnapshotCache(self._store)
+        self._stamp: tuple[int, int] | None = None  # of the lock, when the engine had it
+        self._reading = threading.RLock()  # for what is known of the stored row
+        self._listening = threading.Lock()  # for the callbacks
         self._selected: list[int] | None = None
         self._standing = Standing()
         self._guard = threading.RLock()
@@ -286,27 +293,39 @@ class Sweep(Results):
                 f"sweep {self._name!r} was started already and is {self.status}. "
                 "Use .resume() to go on."
             )
-        self._row = create_row(
+        self._row, lock = self._create()
+        with _given_back(lock):
+            self._launch(self._row, lock, history=[], workers=workers)
+
+    def _create(self) -> tuple[SweepRow, Lock]:
+        return create_row(
             self._store, self._name, self._definition, self._shipment, replace_old=self._replace
         )
-        self._launch(history=[], workers=workers)
 
-    def _launch(self, history: list[tuple[Trial, str]], workers: Workers | None) -> None:
-        if self._row is None:
-            raise SweepError(f"sweep {self._name!r} has not been stored")
+    def _launch(
+        self,
+        row: SweepRow,
+        lock: Lock,
+        *,
+        history: list[tuple[Trial, str]],
+        workers: Workers | None,
+    ) -> None:
         key = _key(self._store, self._name)
         engine = engine_of(
             self._store,
-            self._row,
+            row,
             self._definition,
             self._shipment,
             history=history,
+            lock=lock,
             workers=workers,
             at_end=lambda: _running.pop(key, None),
         )
-        self._engine, _running[key] = engine, self
-        for callback in self._callbacks:
-            engine.subscribe(callback)
+        self._stamp = lock.stamp
+        with self._listening:
+            for callback in self._callbacks:
+                engine.subscribe(callback)
+            self._engine, _running[key] = engine, self
         for params in self._queued:
             engine.enqueue(params)
         self._queued = []
@@ -356,24 +375,41 @@ class Sweep(Results):
     def _wait(
         self, timeout: float | None, notice: PausedNotice, show: Callable[[Snapshot], None]
     ) -> bool:
-        engine = self._engine
-        if engine is None:
-            if self._row is None:
-                raise SweepError(f"sweep {self._name!r} has not been started: call .start() first")
-            return self.status.ended
+        if self._row is None:
+            raise SweepError(f"sweep {self._name!r} has not been started: call .start() first")
+        engine = self._own_engine()
 
         def tick() -> None:
-            notice.look(engine.snapshot.status)
-            show(self.snapshot())
+            notice.look(self._told_status())
+            if engine is not None:  # of another process's sweep the trials would have to be read
+                show(engine.snapshot)
             self._call_waiting()
 
-        goes_on = is_interactive()
-        if not wait_for(engine.done, timeout, name=self._name, tick=tick, goes_on=goes_on):
+        def is_over(seconds: float) -> bool:
+            return released(self._store, self._name, seconds)
+
+        done = is_over if engine is None else engine.done.wait
+        goes_on = engine is None or is_interactive()
+        if not wait_for(done, timeout, name=self._name, tick=tick, goes_on=goes_on):
             return False
-        show(self.snapshot())
+        self._stored.forget()
+        if engine is not None:
+            show(self.snapshot())
         self._call_waiting()
-        raise_failure(self.snapshot())
+        snapshot = self.snapshot()
+        raise_failure(snapshot)
+        if snapshot.status is SweepStatus.INTERRUPTED:
+            raise SweepError(
+                f"sweep {self._name!r} was interrupted, so that it will not end: {snapshot.reason}"
+            )
         return True
+
+    def _told_status(self) -> SweepStatus:
+        """Return where the sweep stands, without reading its trials."""
+        if (engine := self._engine) is not None:
+            return engine.snapshot.status
+        assert self._row is not None
+        return SweepStatus(self._store.status(self._row.id) or SweepStatus.PENDING)
 
     def __await__(self) -> Generator[Any, None, "Sweep"]:
         return self._wait_async().__await__()
@@ -403,15 +439,16 @@ class Sweep(Results):
             then still ends them.
         """
         drain = check_flag("stop", "stop", "drain", drain)
-        self._live("stop").stop(drain=drain)
+        self._order("stop", lambda engine: engine.stop(drain=drain), drain=drain)
 
     def pause(self) -> None:
         """Start no more trials; those running go on to their end."""
-        self._live("pause").pause()
+        self._order("pause", Engine.pause)
 
     def kill(self, trial: int | Trial) -> None:
         """End one running trial now, with its child processes; the sweep goes on."""
-        self._live("kill").kill(trial if isinstance(trial, int) else trial.number)
+        number = trial if isinstance(trial, int) else trial.number
+        self._order("kill", lambda engine: engine.kill(number), trial=number)
 
     def resume(
         self,
@@ -433,23 +470,36 @@ class Sweep(Results):
             New budgets in all, earlier runs included.
         """
         with self._guard:
+            engine = self._engine
+            if engine is not None and engine.snapshot.status is SweepStatus.STOPPING:
+                engine.done.wait()
             if self.running_here:
                 if objective is not None or trials is not None or time_limit is not None:
                     raise SweepError(f"sweep {self._name!r} is running: stop it before changing it")
-                self._live("resume").unpause()
+                self._order("resume", Engine.unpause)
                 return self
             if self._row is None:
                 return self.start()
-            lock = Lock(self.path / "lock")  # before anything is changed
-            lock.close()
-            self._shipment.forget()
-            self._redefine(objective, trials=trials, time_limit=time_limit)
-            self._go_on()
+            unchanged = objective is None and trials is None and time_limit is None
+            if unchanged and self._ask("resume"):
+                return self
+            with self._owned_here() as lock:
+                self._shipment.forget()
+                self._redefine(objective, trials=trials, time_limit=time_limit)
+                self._go_on(lock)
         return self
 
-    def _go_on(self, workers: Workers | None = None) -> None:
+    @contextmanager
+    def _owned_here(self) -> Iterator[Lock]:
+        """Own the stored sweep, as it stands now: from the first change until the engine's end."""
+        with _given_back(Lock(self.path / "lock")) as lock:
+            self._refresh()
+            yield lock
+
+    def _go_on(self, lock: Lock, workers: Workers | None = None) -> None:
         row = self._refresh()
-        self._launch(stored_history(self._store, row, self._definition), workers)
+        history = stored_history(self._store, row, self._definition)
+        self._launch(row, lock, history=history, workers=workers)
 
     def iterate(self) -> Iterator[LoopTrial]:
         """Yield each trial for the caller to run here, in the body of a loop.
@@ -478,9 +528,13 @@ class Sweep(Results):
             if self._row is None:
                 self._start(hand)
             else:
-                self._shipment.forget()
-                self._go_on(hand)
-        engine, trials = self._live("iterate"), hand.trials()
+                with self._owned_here() as lock:
+                    self._shipment.forget()
+                    self._go_on(lock, hand)
+            engine = self._engine
+        if engine is None:
+            raise SweepError(f"sweep {self._name!r} did not begin")
+        trials = hand.trials()
         try:
             for trial in trials:  # noqa: UP028 - the sweep is to stop before the trial does
                 yield trial
@@ -507,15 +561,25 @@ class Sweep(Results):
         if definition is not self._definition and self._row is not None:
             self._definition = definition
             store_definition(self._store, self._row, definition)
+            self._row = self._store.sweep(self._name)
 
     def enqueue(self, params: Params) -> None:
-        """Try these params before the next suggestion; those left out take their defaults."""
-        space = self.space
+        """Try these params before the next suggestion; those left out take their defaults.
+
+        A sweep that does not run keeps them, and tries them first when it goes on.
+        """
+        with self._guard:
+            if self._row is None:
+                space = self.space
+                self._queued.append(space.validate({**space.defaults, **params}))
+                return
+        engine = self._own_engine()
+        if engine is None:
+            self._refresh()
+        space, edits = self.space, len(self._definition.edits)
         checked = space.validate({**space.defaults, **params})
-        if self.running_here:
-            self._live("enqueue").enqueue(checked)
-        else:
-            self._queued.append(checked)
+        if engine is None or not engine.enqueue(checked):
+            self._ask("enqueue", keep=True, space=edits, params=space.to_json(checked))
 
     def edit(self, /, **changes: Any) -> "Sweep":
         """Search other values of some params from now on: wider, narrower, or a fixed one.
@@ -544,6 +608,8 @@ class Sweep(Results):
         return self
 
     def _go_on_in(self, space: Space) -> None:
+        if self._row is not None and self._own_engine() is None:
+            self._refresh()
         if space == self.space:
             return
         check_types(self._shipment.loaded, space)
@@ -554,13 +620,15 @@ class Sweep(Results):
                 space.validate(params)
             self._definition = definition
             return
+        made = edited(self._definition, space, trial=0)  # refuses what cannot be
         if self.running_here:
-            engine = self._live("edit")
-            searcher = edited(self._definition, space, trial=0).setup_searcher()
-            if engine.edit(space, searcher):
-                self._definition = replace(self._definition, edits=engine.edits)
+            searcher = made.setup_searcher()
+            if self._engine is not None and self._engine.edit(space, searcher):
                 return
-        self._definition = store_edit(self._store, self._refresh(), self._definition, space)
+            self._wait_for_engine()
+        if not self._ask("edit", blob=pickling.dumps(space)):
+            stored = store_edit(self._store, self._refresh(), self._definition, space)
+            self._engine, self._definition = None, stored
         self._stored.forget()
 
     @property
@@ -577,24 +645,58 @@ class Sweep(Results):
         """Call `callback` with each event from now on, in a thread of its own."""
         if isinstance(callback, Every):
             callback = callback.of(self)
-        self._callbacks.append(callback)
-        if self._engine is not None:
-            self._engine.subscribe(callback)
+        with self._listening:
+            self._callbacks.append(callback)
+            if self._engine is not None:
+                self._engine.subscribe(callback)
 
     @property
     def running_here(self) -> bool:
         """Whether this process is running the sweep now."""
-        return self._engine is not None and not self._engine.done.is_set()
+        engine = self._engine
+        return engine is not None and not engine.done.is_set()
 
-    def _live(self, verb: str) -> Engine:
+    def _own_engine(self) -> Engine | None:
+        """Return this process's engine; None without one, or once another process went on."""
+        engine = self._engine
+        if engine is None or self._row is None or not engine.done.is_set():
+            return engine
+        stamp = stamp_of(self.path / "lock")
+        if stamp in (None, self._stamp):  # removed, or not taken since
+            return engine
+        with self._reading:
+            row = self._store.find(self._name)
+            if row is None or row.created != self._row.created:
+                self._stamp = stamp  # another sweep has the name: this one stays as it was
+            elif self._engine is engine:
+                self._engine = None
+                self._stored.forget()
+        return self._engine
+
+    def _wait_for_engine(self) -> None:
+        """Wait until this process has given the sweep back."""
         if self._engine is not None:
-            return self._engine  # once it has ended, commands fall on deaf ears
-        if self._row is not None and self._store.owned(self._name):
+            self._engine.done.wait()
+
+    def _order(self, verb: str, act: Callable[[Engine], object], **argument: Any) -> None:
+        """Have whoever runs the sweep do something; nothing where it has just ended here."""
+        engine = self._own_engine()
+        if engine is not None:
+            act(engine)
+        elif not self._ask(verb, **argument):
             raise SweepError(
-                f"cannot {verb} sweep {self._name!r}: another process is running it. "
-                "Do it there, in the notebook that started it."
+                f"cannot {verb} sweep {self._name!r}: it is {self.status}, not running."
             )
-        raise SweepError(f"cannot {verb} sweep {self._name!r}: it is {self.status}, not running.")
+
+    def _ask(
+        self, verb: str, *, blob: bytes | None = None, keep: bool = False, **argument: Any
+    ) -> bool:
+        """Have the process that runs the sweep do something; return whether there is one."""
+        if self._row is None or self.running_here:
+            return False
+        asked = ask_owner(self._store, self._row, verb, argument, blob, keep=keep)
+        self._stored.forget()
+        return asked
 
     # --- what it knows
 
@@ -633,8 +735,8 @@ class Sweep(Results):
 
     def snapshot(self) -> Snapshot:
         """Return the sweep as it stands, immutable and cheap; what views read."""
-        if self._engine is not None:
-            snapshot = self._engine.snapshot
+        if (engine := self._own_engine()) is not None:
+            snapshot = engine.snapshot
             if trouble := self._shipment.trouble:
                 snapshot = replace(
                     snapshot, reason="; ".join(filter(None, (snapshot.reason, trouble)))
@@ -643,7 +745,7 @@ class Sweep(Results):
         return self._stored.get(self._read)
 
     def _answers(self) -> Answers:
-        if self._engine is None and self._row is not None:
+        if self._own_engine() is None and self._row is not None:
             return StoredAnswers(self._store, self._refresh(), self._definition)
         return SnapshotAnswers(self.snapshot())
 
@@ -654,10 +756,24 @@ class Sweep(Results):
 
     def _refresh(self) -> SweepRow:
         """Read what another process may have written since; return the sweep's row."""
-        self._row = row = self._store.sweep(self._name)
-        if len(self._store.edits(row.id)) != len(self._definition.edits):
-            self._definition = stored_definition(self._store, row)
+        with self._reading:
+            before, row = self._row, self._store.sweep(self._name)
+            changed = before is None or row.definition != before.definition
+            if changed or len(self._store.edits(row.id)) != len(self._definition.edits):
+                self._definition = stored_definition(self._store, row)
+            self._row = row
         return row
+
+    @property
+    def _definition(self) -> Definition:
+        """What the sweep is made of, with the edits made so far, also those from elsewhere."""
+        if (engine := self._engine) is not None and engine.edits is not self._defined.edits:
+            self._defined = replace(self._defined, edits=engine.edits)
+        return self._defined
+
+    @_definition.setter
+    def _definition(self, definition: Definition) -> None:
+        self._defined = definition
 
     # --- elsewhere
 
@@ -847,6 +963,16 @@ class Sweep(Results):
 
     def __repr__(self) -> str:
         return f"<Sweep {self._name!r}: {described(self._answers())}>"
+
+
+@contextmanager
+def _given_back(lock: Lock) -> Iterator[Lock]:
+    """Give a lock back where what follows fails; else an engine has it now."""
+    try:
+        yield lock
+    except BaseException:
+        lock.close()
+        raise
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

@@ -1,7 +1,6 @@
 """Waits for a sweep's end, and says what went wrong in it."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -41,7 +40,7 @@ class PausedNotice:
 
 
 def wait_for(
-    done: threading.Event,
+    done: Callable[[float], bool],
     timeout: float | None,
     *,
     name: str,
@@ -52,7 +51,8 @@ def wait_for(
 
     Parameters
     ----------
-    done : threading.Event
+    done : callable
+        Waits some seconds at most, and returns whether it is over.
     timeout : float or None
         Seconds; None for ever.
     name : str
@@ -69,7 +69,7 @@ def wait_for(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while not done.wait(_tick(deadline)):
+        while not done(_tick(deadline)):
             tick()
             if deadline is not None and time.monotonic() >= deadline:
                 return False

@@ -95,7 +95,7 @@ import sys, time, nbtune
 sweep = nbtune.load("killed")
 print(sweep.status, flush=True)
 try:
-    sweep.resume()
+    sweep.resume(trials=20)
 except nbtune.SweepError as error:
     print(error, flush=True)
 """

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from driving import wait_until
 
 from nbtune.exceptions import StoreError, SweepError
 from nbtune.store import Lock, is_locked, stamp_of
@@ -134,10 +135,10 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_dead_parent(path):
         child = int(parent.stdout.readline())
         parent.wait()
 
-        locked = is_locked(path)
-        os.kill(child, signal.SIGKILL)
-
-    assert not locked
+        try:
+            wait_until(lambda: not is_locked(path), 30)  # once the child has come to itself
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_forked_child_that_ends_leaves_its_parent_the_lock(held, path):

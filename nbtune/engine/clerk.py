@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nbtune import pickling
 from nbtune.engine.ledger import Run
+from nbtune.engine.requests import RequestReader
 from nbtune.engine.warning_log import WarningLog
 from nbtune.exceptions import StoreError
 from nbtune.space import Timeline
-from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
+from nbtune.store import Batch, EditRow, Request, Store, SweepRow, TrialRow
 from nbtune.trial import Failure, Report, Trial
 
 __all__ = ["Clerk", "edit_row"]
@@ -50,6 +51,7 @@ class Clerk:
         self._folder = folder
         self._warnings = warnings
         self._batch = Batch()
+        self._requests = RequestReader(row.id)
         self._dirty: dict[int, Run] = {}
         self._unpublished: dict[int, Run] = {}
         self._views: list[Trial] = []
@@ -95,6 +97,20 @@ class Clerk:
         """Note new reports of a trial that has been marked: what else is stored of it stays."""
         self._batch.reports.extend((run.number, report) for report in reports)
         self._show(run)
+        self.mark()
+
+    def requests(self) -> list[Request]:
+        """Return what other processes have asked since, none while the store cannot be read."""
+        if self._connection is None:
+            return []
+        try:
+            return self._requests.new(self._connection)
+        except sqlite3.Error:
+            return []
+
+    def answer(self, request: Request, refusal: tuple[str, str] | None) -> None:
+        """Note that a request was acted on: it is answered once that is on disk."""
+        self._batch.answers.append((request.id, json.dumps(refusal)))
         self.mark()
 
     def _show(self, run: Run) -> None:

@@ -5,6 +5,7 @@ events to its inbox. It knows interfaces, no concrete searcher, scheduler or wor
 """
 
 import logging
+import pickle
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from nbtune.engine.history import recall
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.engine.lineup import Lineup
 from nbtune.engine.moments import Moments
+from nbtune.engine.requests import answer_to
 from nbtune.engine.resuming import resumed
 from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
@@ -45,7 +47,7 @@ from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Edit, Space, Timeline
 from nbtune.stopping import StopRule
-from nbtune.store import Store, SweepRow
+from nbtune.store import Request, Store, SweepRow
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Params, Report, Status, Trial, noted
 from nbtune.workers.base import (
@@ -67,7 +69,7 @@ logger = logging.getLogger("nbtune")
 HEARTBEAT_SECONDS = 1.0
 LAST_WRITE_SECONDS = 60.0
 FLOOD = 256
-_EDIT_TICK_SECONDS = 0.05
+_TAKEN_TICK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Engine:
         that ended only because a person stopped the sweep.
     edits : sequence of Edit
         What became of `space` since the first trial; `searcher` is set up in the last one.
+    searcher_in : callable, optional
+        Returns a searcher that is set up in a space, for an edit that another process asks for.
     window : int >= 0, optional
         How far the searcher may lag behind, as `Turns` takes it; None: it is told as things happen.
     warnings : sequence of SweepWarning
@@ -114,6 +118,7 @@ class Engine:
         stop_rules: Sequence[StopRule] = (),
         history: Sequence[tuple[Trial, str]] = (),
         edits: Sequence[Edit] = (),
+        searcher_in: Callable[[Space], Searcher] | None = None,
         window: int | None = None,
         warnings: Sequence[SweepWarning] = (),
     ) -> None:
@@ -152,6 +157,16 @@ class Engine:
         self._at_end: Callable[[], None] = lambda: None
         self._done = threading.Event()
         self._afterwards = threading.Lock()
+        self._deaf = threading.Event()  # set when no command is heard any more
+        self._searcher_in = searcher_in
+        self._acts: dict[str, Callable[[Request], None]] = {
+            "stop": self._stop_as_asked,
+            "pause": lambda _: self._set_paused(True),
+            "resume": lambda _: self._set_paused(False),
+            "kill": lambda request: self._ending.kill(request.argument["trial"]),
+            "enqueue": self._enqueue_as_asked,
+            "edit": self._edit_as_asked,
+        }
         self._handlers: dict[type, Callable[[Any], object]] = {
             SlotReady: lambda event: self._free.append(event.slot),
             SlotGone: self._on_slot_gone,
@@ -251,11 +266,15 @@ class Engine:
         """End one running trial now."""
         self._inbox.put(_Command(lambda: self._ending.kill(number)))
 
-    def enqueue(self, params: Params) -> None:
-        """Try `params`, already validated, before the next suggestion."""
-        self._inbox.put(
-            _Command(lambda: self._lineup.enter(params, "enqueued", why="enqueued by you"))
-        )
+    def enqueue(self, params: Params) -> bool:
+        """Try `params`, already validated, before the next suggestion.
+
+        Returns
+        -------
+        bool
+            Whether they became a trial: False when the sweep was over before.
+        """
+        return self._taken(lambda: self._enqueue(params))
 
     @property
     def edits(self) -> tuple[Edit, ...]:
@@ -270,17 +289,23 @@ class Engine:
         bool
             Whether it took effect: False when the sweep was over before.
         """
+        return self._taken(lambda: self._edit(space, searcher))
+
+    def _taken(self, act: Callable[[], object]) -> bool:
+        """Act on the engine's thread; return whether it did before the sweep was over."""
         if threading.current_thread() is self._thread:  # a trial on a virtual clock asks for it
-            self._edit(space, searcher)
+            act()
             return True
         taken = threading.Event()
 
-        def act() -> None:
-            self._edit(space, searcher)
+        def acknowledged() -> None:
+            act()
             taken.set()
 
-        self._inbox.put(_Command(act))
-        while not (taken.wait(_EDIT_TICK_SECONDS) or self._done.is_set()):
+        self._inbox.put(_Command(acknowledged))
+        if self._thread is None:  # it will be heard first
+            return True
+        while not (taken.wait(_TAKEN_TICK_SECONDS) or self._deaf.is_set()):
             pass
         return taken.is_set()
 
@@ -289,6 +314,7 @@ class Engine:
     def _run(self) -> None:
         try:
             self._clerk.open()
+            self._serve()  # what was enqueued while nobody ran the sweep
             self._watch.begin()
             self._clerk.mark()
             self._workers.open(self._job, self._inbox)
@@ -308,6 +334,7 @@ class Engine:
     def _end(self) -> None:
         # Each is done whatever became of those before: the sweep's end is always told.
         for act in (
+            self._deaf.set,
             self._workers.close,
             self._thinker.close,
             self._write_the_end,
@@ -370,6 +397,7 @@ class Engine:
             if self._inbox.virtual or taken == FLOOD:  # limits and store get their turn
                 break
             event = self._inbox.get(0)
+        self._serve()
         self._launch()
         self._watch_limits()
         if self._clerk.due:
@@ -390,6 +418,29 @@ class Engine:
             waits += [self._clerk.due_in, HEARTBEAT_SECONDS]
         known = [wait for wait in waits if wait is not None]
         return max(0.0, min(known)) if known else None
+
+    # --- what other processes ask
+
+    def _serve(self) -> None:
+        for request in self._clerk.requests():
+            self._clerk.answer(request, answer_to(request, self._acts))
+
+    def _stop_as_asked(self, request: Request) -> None:
+        drain = bool(request.argument.get("drain"))
+        self._finish(SweepStatus.STOPPED, "stopped by you", drain=drain)
+
+    def _enqueue(self, params: Params) -> None:
+        self._lineup.enter(params, "enqueued", why="enqueued by you")
+
+    def _enqueue_as_asked(self, request: Request) -> None:
+        stated = self._timeline.spaces[request.argument["space"]]
+        self._enqueue(self._timeline.now.validate(stated.from_json(request.argument["params"])))
+
+    def _edit_as_asked(self, request: Request) -> None:
+        if self._searcher_in is None or request.blob is None:
+            raise SweepError("this sweep's space cannot be edited")
+        space: Space = pickle.loads(request.blob)
+        self._edit(space, self._searcher_in(space))
 
     # --- starting trials
 

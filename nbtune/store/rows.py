@@ -81,6 +81,8 @@ class Batch:
     trials: list[TrialRow] = field(default_factory=list)
     reports: list[tuple[int, Report]] = field(default_factory=list)
     warnings: list[SweepWarning] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    """What became of requests, by their ids."""
     status: str = ""
     reason: str = ""
     elapsed: float = 0.0

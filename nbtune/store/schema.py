@@ -81,6 +81,18 @@ MIGRATIONS = (
         PRIMARY KEY (sweep, code, text)  -- each is said once, also when the sweep is resumed
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+        time REAL NOT NULL,
+        verb TEXT NOT NULL,
+        argument TEXT NOT NULL,  -- JSON
+        blob BLOB,  -- what JSON cannot hold, pickled
+        answer TEXT  -- JSON, what it was refused with; NULL until the owner has acted
+    );
+    CREATE INDEX requests_of_sweep ON requests (sweep);
+    """,
 )
 
 

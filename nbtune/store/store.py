@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,12 @@ class Store:
             yield connection
 
     @contextmanager
+    def requesting(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for requests; each statement is a transaction of its own."""
+        with closing(self.connect()) as connection, self._explained():
+            yield connection
+
+    @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         if not self.file.exists():
             raise StoreError(f"the store at {self.path} is gone: {self.file.name} is not there.")
@@ -214,6 +220,12 @@ class Store:
         with self._reading() as connection:
             row = connection.execute(_SWEEPS + " WHERE name = ?", (name,)).fetchone()
         return sweep_row(row) if row else None
+
+    def status(self, sweep: int) -> str | None:
+        """Return the stored status of a sweep, None where it was deleted."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT status FROM sweeps WHERE id = ?", (sweep,)).fetchone()
+        return row[0] if row else None
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return the number of trials by sweep name and status."""
@@ -306,8 +318,11 @@ class Store:
         source: str,
         seed: int,
         definition: bytes,
+        claimed: Callable[[Path], object] = lambda _: None,
     ) -> SweepRow:
         """Add a sweep and its folder; return its row.
+
+        `claimed` is called with the folder before anyone else can see the sweep.
 
         Raises
         ------
@@ -324,8 +339,10 @@ class Store:
                     values,
                 )
                 made = claim_folder(folder)
+                claimed(folder)
         except BaseException as error:
             if made:
+                (folder / "lock").unlink(missing_ok=True)
                 folder.rmdir()
             if isinstance(error.__cause__, sqlite3.IntegrityError):
                 raise SweepError(f"a sweep {name!r} exists already in {self.path}") from None
@@ -350,7 +367,7 @@ class Store:
         with self._writing() as connection:
             connection.executemany(_ADD_WARNING, [warning_values(sweep, each) for each in warnings])
 
-    def delete(self, name: str, *, data: bool = True) -> None:
+    def delete(self, name: str, *, data: bool = True, lock: Lock | None = None) -> None:
         """Remove a sweep, its trials, its reports and its folder, and the data it alone uses.
 
         Parameters
@@ -358,6 +375,8 @@ class Store:
         name : str
         data : bool, default True
             False leaves the data to a later `clear_data`.
+        lock : Lock, optional
+            The sweep's, where the caller holds it; it is given back.
 
         Raises
         ------
@@ -367,7 +386,7 @@ class Store:
         row = self.sweep(name)
         folder = self.folder(name)
         if folder.is_dir() and is_own(folder):
-            lock = Lock(folder / "lock")
+            lock = lock or Lock(folder / "lock")
             try:
                 shutil.rmtree(folder, ignore_errors=True)
                 self._forget(row.id)
@@ -415,6 +434,10 @@ class Store:
             connection.executemany(
                 "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [trial_values(sweep, row) for row in batch.trials],
+            )
+            connection.executemany(
+                "UPDATE requests SET answer = ? WHERE id = ?",
+                [(answer, request) for request, answer in batch.answers],
             )
             if batch.reports:
                 ids = _metric_ids(connection, {n for _, r in batch.reports for n in r.metrics})
