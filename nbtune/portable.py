@@ -203,6 +203,6 @@ def _trial_row(plain: Mapping[str, Any]) -> TrialRow:
         slot=plain["slot"],
         failure=_failure(plain["failure"]),
         why=plain.get("why", ""),
-        dir=None,
+        folder=None,
     )
     return TrialRow(trial=trial, params=plain["params"], origin=plain["origin"])

@@ -13,7 +13,7 @@ from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
 from nbtune.space import Choice, Space
 from nbtune.store.queries import Summary
 from nbtune.sweep_warning import SweepWarning
-from nbtune.trial import Goal, Status, Trial
+from nbtune.trial import CompactReports, Goal, Status, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,9 +90,12 @@ def _mixed(space: Space, rows: Sequence[Mapping[str, object]]) -> list[str]:
 
 def _summary(trial: Trial) -> Summary:
     values: dict[str, list[float]] = {}
-    for report in trial.reports:
-        for name, value in report.metrics.items():
-            values.setdefault(name, []).append(value)
+    if isinstance(trial.reports_so_far, CompactReports):
+        values = {name: list(each) for name, each in trial.reports_so_far.columns.items()}
+    else:
+        for report in trial.reports:
+            for name, value in report.metrics.items():
+                values.setdefault(name, []).append(value)
     known = {name: [value for value in given if value == value] for name, given in values.items()}
     return Summary(
         trial.steps,

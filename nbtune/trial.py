@@ -1,18 +1,30 @@
 """The trial and its parts, as frozen values that every layer may hold."""
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from nbtune.checkpoint_files import Checkpoint, readable, saved_checkpoints
 from nbtune.exceptions import SweepError
 
-__all__ = ["Failure", "Goal", "Params", "Report", "Status", "Trial", "noted", "shortened_why"]
+__all__ = [
+    "CompactReports",
+    "Failure",
+    "Goal",
+    "Params",
+    "Report",
+    "Status",
+    "Trial",
+    "noted",
+    "shortened_why",
+]
 
 MOST_OF_A_WHY = 200  # characters
+_EXACT = 2**53  # the last of the whole numbers that a float holds, each of them
 MOST_METRICS_SHOWN = 5
 
 Params: TypeAlias = dict[str, Any]
@@ -84,6 +96,84 @@ class Report:
     time: float
 
 
+class CompactReports(Sequence[Report]):
+    """The reports of a trial that has ended, all with the same metrics, in a tenth of the memory.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    names : tuple of str
+        The metrics of each of them, in order.
+    """
+
+    __slots__ = ("_names", "_table")
+
+    def __init__(self, reports: Sequence[Report], names: tuple[str, ...]) -> None:
+        self._names = names
+        self._table = array("d")  # step, time and values of each report
+        for report in reports:
+            self._table.extend((report.step, report.time, *report.metrics.values()))
+
+    @classmethod
+    def of(
+        cls,
+        reports: "list[Report] | CompactReports",
+        names: dict[tuple[str, ...], tuple[str, ...]],
+    ) -> "list[Report] | CompactReports":
+        """Return `reports` compactly, or as they are where their metrics or steps do not allow it.
+
+        `names` holds what is shared between trials.
+        """
+        if not reports or isinstance(reports, cls):
+            return reports
+        first = tuple(reports[0].metrics)
+        uniform = all(tuple(report.metrics) == first for report in reports)
+        if not uniform or reports[-1].step > _EXACT:
+            return reports
+        return cls(reports, names.setdefault(first, first))
+
+    @property
+    def columns(self) -> dict[str, Sequence[float]]:
+        """The values of each metric, in order of the steps."""
+        return {
+            name: self._table[place :: self._width] for place, name in enumerate(self._names, 2)
+        }
+
+    def value(self, metric: str, count: int) -> float | None:
+        """Return the value of `metric` in report `count`, from 1; None where it is not one."""
+        if metric not in self._names or not count:
+            return None
+        return self._table[(count - 1) * self._width + 2 + self._names.index(metric)]
+
+    @property
+    def _width(self) -> int:
+        return 2 + len(self._names)
+
+    def __len__(self) -> int:
+        return len(self._table) // self._width
+
+    @overload
+    def __getitem__(self, index: int) -> Report: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Report]: ...
+    def __getitem__(self, index: int | slice) -> Report | list[Report]:
+        if isinstance(index, slice):
+            return [self._at(each) for each in range(len(self))[index]]
+        return self._at(range(len(self))[index])
+
+    def _at(self, index: int) -> Report:
+        start = index * self._width
+        step, time, *values = self._table[start : start + self._width]
+        return Report(int(step), dict(zip(self._names, values, strict=True)), time)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a trial failed, as plain text: nothing a worker sends is unpickled."""
@@ -113,7 +203,13 @@ class Trial:
     failure: Failure | None = field(default=None, repr=False)
     why: str = field(default="", repr=False)
     """Why it was tried, in a few words: the searcher's reason, and how it came to run again."""
-    dir: Path | None = field(default=None, repr=False)
+    folder: Path | None = field(default=None, repr=False)
+    """The sweep's."""
+
+    @property
+    def dir(self) -> Path | None:
+        """The trial's own folder; None where the sweep has none."""
+        return None if self.folder is None else self.folder / str(self.number)
 
     @property
     def reports(self) -> Sequence[Report]:
@@ -143,7 +239,8 @@ class Trial:
     @property
     def log(self) -> str:
         """What the trial wrote to stdout and stderr, at most its last 64 KiB."""
-        path = self.dir / "log.txt" if self.dir else None
+        home = self.dir
+        path = home / "log.txt" if home else None
         if path is None or not path.exists():
             return ""
         with path.open("rb") as file:
@@ -190,6 +287,8 @@ class Trial:
 
     def value(self, metric: str) -> float | None:
         """Return the last value of `metric`; None when it was never reported."""
+        if isinstance(self.reports_so_far, CompactReports):
+            return self.reports_so_far.value(metric, self.count)
         for index in range(self.count - 1, -1, -1):
             metrics = self.reports_so_far[index].metrics
             if metric in metrics:

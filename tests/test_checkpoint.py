@@ -161,7 +161,7 @@ def test_steps_that_report_counts_itself_go_on_from_the_checkpoint(run, sent):
 
 
 def trial_in(tmp_path):
-    return Trial(number=3, params={}, dir=tmp_path / "3")
+    return Trial(number=3, params={}, folder=tmp_path)
 
 
 def test_a_trial_gives_back_what_it_saved_last(run, tmp_path):

@@ -43,16 +43,17 @@ def store(tmp_path):
 
 @pytest.fixture
 def take_up(store):
+    row = store.create(
+        "digits",
+        goals=[GOAL],
+        step_name="epoch",
+        plan="",
+        source="",
+        seed=1,
+        definition=b"",
+    )
+
     def take_up(*trials, scheduler=None, window=None, status="running", reason=""):
-        row = store.create(
-            "digits",
-            goals=[GOAL],
-            step_name="epoch",
-            plan="",
-            source="",
-            seed=1,
-            definition=b"",
-        )
         with closing(store.connect()) as connection:
             connection.execute("UPDATE sweeps SET status = ?, reason = ?", (status, reason))
         return resumed(

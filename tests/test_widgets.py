@@ -253,9 +253,10 @@ def test_the_best_and_the_panel_name_the_branch():
 
 
 def test_the_panel_shows_the_end_of_a_long_log(tmp_path):
-    (tmp_path / "log.txt").write_text("".join(f"line {n}\n" for n in range(5000)))
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "log.txt").write_text("".join(f"line {n}\n" for n in range(5000)))
 
-    log = content.panel(mixed(), made(0, [0.1], dir=tmp_path))["log"]
+    log = content.panel(mixed(), made(0, [0.1], folder=tmp_path))["log"]
 
     assert log.endswith("line 4999")
     assert log.startswith("…\nline ")

@@ -54,6 +54,7 @@ class Clerk:
         self._requests = RequestReader(row.id)
         self._dirty: dict[int, Run] = {}
         self._unpublished: dict[int, Run] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}  # of metrics, shared by trials
         self._views: list[Trial] = []
         self._due: float | None = None
         self._connection: sqlite3.Connection | None = None
@@ -119,6 +120,8 @@ class Clerk:
 
     def adopt(self, run: Run) -> None:
         """Take up a trial that is stored already."""
+        if run.status.ended:
+            run.compact(self._names)
         self._unpublished[run.number] = run
 
     @property
@@ -153,6 +156,10 @@ class Clerk:
             self.trouble = f"the store cannot be written ({error})"
             self._due = time.monotonic() + RETRY_SECONDS
             return False
+        for run in self._dirty.values():
+            if run.status.ended:
+                run.compact(self._names)
+                self._unpublished[run.number] = run
         self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
         return True
 

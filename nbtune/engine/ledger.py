@@ -10,7 +10,7 @@ from nbtune.decision import Decision
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
 from nbtune.pareto import Scores, scores_by
-from nbtune.trial import Failure, Goal, Params, Report, Status, Trial
+from nbtune.trial import CompactReports, Failure, Goal, Params, Report, Status, Trial
 
 __all__ = ["Budget", "Ledger", "Run", "Spending"]
 
@@ -66,7 +66,6 @@ class Run:
 
     __slots__ = (
         "_counting",
-        "_dir",
         "_snapshot",
         "asked",
         "began",
@@ -94,7 +93,7 @@ class Run:
         self.why = why
         self.status = Status.PENDING
         self.reason = ""
-        self.reports: list[Report] = []
+        self.reports: list[Report] | CompactReports = []
         self.started: float | None = None
         self.began = 0.0  # the present run, where a trial runs several times
         self.ended: float | None = None
@@ -106,7 +105,6 @@ class Run:
         self.retried = 0  # how often it was started again after a crash
         self.deadline: float | None = None  # when to act next on a trial that overstays
         self._counting: dict[Goal, list[float | None]] = {}  # what counted after each report
-        self._dir: Path | None = None
         self._snapshot: Trial | None = None
 
     @classmethod
@@ -136,7 +134,10 @@ class Run:
 
     def value(self, metric: str, count: int | None = None) -> float | None:
         """Return the last value of `metric` in all reports or the first `count`, None without."""
-        for index in range((len(self.reports) if count is None else count) - 1, -1, -1):
+        count = len(self.reports) if count is None else count
+        if isinstance(self.reports, CompactReports):
+            return self.reports.value(metric, count)
+        for index in range(count - 1, -1, -1):
             metrics = self.reports[index].metrics
             if metric in metrics:
                 return metrics[metric]
@@ -166,8 +167,20 @@ class Run:
 
     def take_back(self, count: int) -> None:
         """Keep only the first `count` reports."""
-        del self.reports[count:]
+        self.reports = list(self.reports[:count])
         self._counting.clear()
+
+    def extend(self, reports: Iterable[Report]) -> None:
+        """Take in new reports."""
+        if isinstance(self.reports, CompactReports):
+            self.reports = list(self.reports)
+        self.reports.extend(reports)
+
+    def compact(self, names: dict[tuple[str, ...], tuple[str, ...]]) -> None:
+        """Keep the reports of a run that is over in little memory."""
+        self.reports = CompactReports.of(self.reports, names)
+        self._counting.clear()
+        self.touch()
 
     def touch(self) -> None:
         """Forget the cached snapshot after a change."""
@@ -175,8 +188,6 @@ class Run:
 
     def snapshot(self, folder: Path) -> Trial:
         """Return the trial as it stands; the same object until `touch`."""
-        if self._dir is None:  # kept: making a path takes longer than all the rest
-            self._dir = folder / str(self.number)
         if self._snapshot is None:
             self._snapshot = Trial(
                 number=self.number,
@@ -190,7 +201,7 @@ class Run:
                 slot=self.slot,
                 failure=self.failure,
                 why=self.why,
-                dir=self._dir,
+                folder=folder,
             )
         return self._snapshot
 
@@ -245,7 +256,7 @@ class Ledger:
     def report(self, run: Run, reports: Iterable[Report]) -> None:
         """Enter new reports of a running trial."""
         before = run.last_step
-        run.reports.extend(reports)
+        run.extend(reports)
         self.steps += run.last_step - before
         self._leaders.update(run.number, self.scores(run))
         run.touch()

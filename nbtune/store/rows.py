@@ -136,7 +136,7 @@ def stored_trial(
         slot=slot,
         failure=_failure(failure),
         why=why,
-        dir=folder / str(number),
+        folder=folder,
     )
     return trial, json.loads(params), origin
 
