@@ -34,14 +34,23 @@ def fields(data: bytes) -> tuple[list[Any], bytes]:
 
 
 def pack(folder: Path, number: int, path: str, *, start: int = 0) -> Iterator[bytes]:
-    """Yield the frames that carry a file or a folder, from byte `start` of a file on."""
+    """Yield the frames that carry a file or a folder, from byte `start` of a file on.
+
+    Raises
+    ------
+    FileNotFoundError
+        When it is removed meanwhile; what has been carried has no name yet, only a draft's.
+    """
     source = folder / path
     draft = f"{path}.draft"
     yield frame("drop", number, draft)
     if source.is_dir():
-        for file in sorted(source.rglob("*")):
+        files = sorted(source.rglob("*"))
+        for file in files:
             if file.is_file():
                 yield from _pieces(file, number, f"{draft}/{file.relative_to(source)}", 0)
+        if sorted(source.rglob("*")) != files:
+            raise FileNotFoundError(source)
     else:
         yield from _pieces(source, number, draft, start)
     yield frame("move", number, draft, path)
@@ -107,7 +116,11 @@ class Courier:
         """Yield the frames of the checkpoints that came, or went, since the last call."""
         there, sent = self._checkpoints(number), self._sent.setdefault(number, set())
         for path in sorted(there - sent):
-            yield from pack(self._folder / str(number), number, path)
+            try:
+                yield from pack(self._folder / str(number), number, path)
+            except FileNotFoundError:  # the trial goes on, and has dropped it for a newer one
+                yield frame("drop", number, f"{path}.draft")
+                there.discard(path)
         for path in sorted(sent - there):
             yield frame("drop", number, path)
         self._sent[number] = there

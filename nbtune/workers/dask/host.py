@@ -5,13 +5,14 @@ worker's process is dead.
 """
 
 import contextlib
+import logging
 import os
 import pickle
 import select
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from nbtune.workers.pool import Pool
 from nbtune.workers.spawner import Place
 
 __all__ = ["Duties", "main"]
+
+logger = logging.getLogger("nbtune")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,12 +141,12 @@ class _Host:
                 slot.send(kind, number, pickle.loads(body))
 
     def _post(self, event: Event) -> None:
-        try:
-            for data in self._told(event):
+        for data in self._told(event):
+            try:
                 with self._lock:
                     self._link.send(data)
-        except OSError:
-            pass  # the worker is gone, and with it whoever wants to know
+            except OSError:
+                return  # the worker is gone, and with it whoever wants to know
 
     def _told(self, event: Event) -> Any:
         courier = self._courier
@@ -152,16 +155,24 @@ class _Host:
                 yield frame("ready", index)
             case Reported(number=number, reports=reports, waiting=waiting):
                 if courier is not None:  # first what the trial saved, then what it reported
-                    yield from courier.news(number)
+                    yield from _as_far_as_they_come(courier.news(number))
                 batch = [(report.step, report.time, report.metrics) for report in reports]
                 yield frame("reports", number, waiting, batch)
             case Ended(number=number, failure=failure):
                 if courier is not None:
-                    yield from courier.rest(number)
+                    yield from _as_far_as_they_come(courier.rest(number))
                 told = failure and (failure.type, failure.message, failure.traceback)
                 yield frame("ended", number, event.how, event.time, event.result, told)
             case Exception():
                 yield frame("trouble", str(event))
+
+
+def _as_far_as_they_come(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield frames of files; what cannot be read must not keep a report or an end back."""
+    try:
+        yield from frames
+    except OSError as error:
+        logger.warning("a trial's files were not all brought to the notebook: %s", error)
 
 
 def _nothing(_params: Params) -> None:
