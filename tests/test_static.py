@@ -2,6 +2,7 @@ import json
 import math
 import re
 
+import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -197,3 +198,47 @@ def test_as_the_last_line_of_the_cell_that_showed_it_nothing_is_shown_twice(shel
         screen._ipython_display_()
 
     assert len(captured.outputs) == 3
+
+
+def test_while_the_sweep_runs_a_viewer_without_widgets_has_its_text(shell):
+    sweep = Shown(mixed())
+
+    with capture_output() as captured:
+        Screen(sweep).show()
+    with capture_output():
+        finish(sweep)
+
+    assert "digits: running" in captured.outputs[0].data["text/plain"]
+
+
+def test_where_outputs_are_not_replaced_the_widget_itself_shows_the_end(shell):
+    sweep = Shown(mixed())
+    screen = Screen(sweep)
+    with capture_output():
+        screen.show()
+
+    with capture_output():
+        finish(sweep)
+
+    summary, figure, table = (html.value for html in screen.dashboard.box.children)
+    assert "12 of 12 trials" in summary
+    assert "<svg" in figure
+    assert "<table" in table
+
+
+def test_an_executed_notebook_keeps_no_copy_of_plotly(tmp_path, monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path / "store"))
+    cells = (
+        "%load_ext nbtune",
+        "%%tune demo --maximize score --trials 3 --searcher random --workers 1\n"
+        "x: Real(0, 1) = 0.5\nreport(score=x)",
+        "demo.wait()",
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+    assert "demo.wait" in nbformat.writes(notebook)
+    assert len(nbformat.writes(notebook)) < 500_000

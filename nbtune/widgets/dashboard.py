@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -17,6 +17,7 @@ from nbtune.trial import Status, Trial
 from nbtune.widgets import content
 from nbtune.widgets.drawing import Drawing, Look
 from nbtune.widgets.panels import Best, Head, Table
+from nbtune.widgets.static import Bundle
 
 __all__ = ["Dashboard"]
 
@@ -106,11 +107,18 @@ class Dashboard:
         if self._on_end is not None:
             self._on_end()
 
-    def close(self) -> None:
-        """Free what the browser holds; what was drawn is replaced before."""
+    def rest(self, bundles: Sequence[Bundle]) -> None:
+        """Show an ended sweep in the box itself, and free what the browser holds for the live one.
+
+        Where an output is not replaced once its cell has run (Voila), this is what stays.
+        """
         self._ended.set()
         with self._lock:
-            for widget in (*self.box.children, self.box):
+            live = self.box.children
+            self.box.children = [ipywidgets.HTML(bundle["text/html"]) for bundle in bundles]
+            if self._drawing is not None:
+                self._drawing.forget()
+            for widget in live:
                 widget.close()
 
     def refresh(self) -> None:

@@ -146,6 +146,17 @@ class Drawing:
                     dimension.constraintrange = None
         self._on_brush()
 
+    def forget(self) -> None:
+        """Leave nothing of the figure in what a notebook saves of its widgets.
+
+        Papermill and nbclient keep the last state of a widget that was closed: of this one, Plotly
+        itself, of five megabytes, and all that it drew.
+        """
+        told = [name for name in self.figure.keys if name.startswith(("_py2js_", "_js2py_"))]
+        state = {**dict.fromkeys(told), "_widget_data": [], "_widget_layout": {}}
+        state["_esm"] = "export default {}"
+        self.figure.comm.send(data={"method": "update", "state": state, "buffer_paths": []})
+
     def _lines(
         self, snapshot: Snapshot, scene: curves.CurveScene, look: Look, now: float, *, last: bool
     ) -> parallel.ParallelScene | None:

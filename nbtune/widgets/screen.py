@@ -78,7 +78,10 @@ class Screen:
             for bundle in Twin(self._sweep.snapshot(), explain=self._sweep.explain).bundles():
                 display(bundle, raw=True)
             return
-        first = display(self._dashboard.box, display_id=True)
+        # The text is what a viewer without widgets shows, and all that is in a notebook saved now.
+        text = str(Twin(self._sweep.snapshot()))
+        live = {**self._dashboard.box._repr_mimebundle_(), "text/plain": text}
+        first = display(live, raw=True, display_id=True)
         others = [display({}, raw=True, display_id=True) for _ in range(2)]
         with self._lock:
             self._handles.append([first, *others])
@@ -115,8 +118,8 @@ class Screen:
             for handles in self._handles:
                 for handle, bundle in zip(handles, bundles, strict=True):
                     handle.update(bundle, raw=True)
-        if self._dashboard is not None:
-            self._dashboard.close()
+            if self._dashboard is not None:
+                self._dashboard.rest(bundles)
 
     def _ipython_display_(self) -> None:
         if self._shown_in != getattr(get_ipython(), "execution_count", None):
