@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import re
@@ -8,6 +9,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from pictured import FAILURE, SPACE, Shown, curve, ended, made, mixed, snapshot
 
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Status
 from nbtune.widgets import Twin, show
 from nbtune.widgets.screen import Screen
@@ -93,6 +95,16 @@ def test_a_failure_is_shown_once_with_the_trials_it_struck():
     assert html.count("<details") == 1
     assert "5 trials failed" in html
     assert "(0, 1, 2, 3, 4)" in html
+
+
+def test_warnings_are_shown_the_latest_first_the_others_when_it_is_opened():
+    warnings = (SweepWarning(1e9, "a", "the <first>"), SweepWarning(2e9, "b", "the second"))
+
+    shown = Twin(dataclasses.replace(mixed(), warnings=warnings)).summary()
+
+    assert "<summary>the second (and 1 more warning)</summary>" in shown["text/html"]
+    assert "the &lt;first&gt;" in shown["text/html"]
+    assert "warning: the <first>\nwarning: the second" in shown["text/plain"]
 
 
 def test_what_users_wrote_is_escaped():

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 
+import ipywidgets
 import numpy as np
 import pytest
 from pictured import FAILURE, Shown, curve, ended, made, mixed, snapshot
@@ -12,6 +13,7 @@ from nbtune import Choice, Int, Real, Space
 from nbtune.engine import Spending, SweepStatus
 from nbtune.plots.curves import TRACES
 from nbtune.plots.lines import CurveBook
+from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Status
 from nbtune.widgets import Dashboard, content
 from nbtune.widgets.drawing import Look
@@ -167,6 +169,14 @@ def test_a_failure_that_is_no_trials_is_that_of_the_sweep():
     )
 
     assert content.head(of)["alert"]["title"] == "The sweep failed"
+
+
+def test_the_head_tells_what_did_not_work_as_meant():
+    warnings = (SweepWarning(1e9, "lost", "12 reports were lost"),)
+
+    head = content.head(dataclasses.replace(mixed(), warnings=warnings))
+
+    assert head["warnings"] == ["12 reports were lost"]
 
 
 def test_one_failure_among_others_is_no_alert():
@@ -491,6 +501,53 @@ def test_released_widgets_are_not_bound_to_a_shell():
     dashboard.release()
 
     assert "_reply_subshell_id" not in dashboard.head.comm.__dict__
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """No page is given time for the live figure."""
+    monkeypatch.setattr("nbtune.widgets.dashboard.UNDRAWN_SECONDS", 0.0)
+    monkeypatch.setattr("nbtune.widgets.dashboard.PICTURE_SECONDS", 0.0)
+
+
+def pictures(dashboard):
+    return [child for child in dashboard.box.children if isinstance(child, ipywidgets.HTML)]
+
+
+def test_a_page_that_does_not_draw_the_figure_is_shown_a_picture_of_it(patience):
+    sweep = Shown(mixed())
+    dashboard = opened(sweep)
+    dashboard.head.theme = "dark"
+
+    dashboard.refresh()
+    [picture] = pictures(dashboard)
+    first = picture.value
+    sweep.now = mixed(20)
+    dashboard.refresh()
+
+    assert "<svg" in first
+    assert pictures(dashboard) == [picture]
+    assert picture.value != first
+
+
+def test_the_picture_goes_when_the_figure_is_there_after_all(patience):
+    dashboard = opened(Shown(mixed()))
+    dashboard.head.theme = "light"
+    dashboard.refresh()
+
+    dashboard.head.drawn = True
+    dashboard.refresh()
+
+    assert pictures(dashboard) == []
+    assert "nbtune-undrawn" not in dashboard.box._dom_classes
+
+
+def test_where_no_page_shows_the_dashboard_no_picture_is_made(patience):
+    dashboard = opened(Shown(mixed()))
+
+    dashboard.refresh()
+
+    assert pictures(dashboard) == []
 
 
 def test_the_ticker_ends_with_the_sweep():

@@ -16,6 +16,7 @@ __all__ = [
     "SELECTED",
     "SHADES",
     "TEXT",
+    "WARNING",
     "Shades",
     "frame",
 ]
@@ -25,6 +26,7 @@ BEST = "#e8700a"
 REST = "#8c9299"
 SELECTED = "#9a5fd0"
 FAILED = "#d6423b"
+WARNING = "#c79100"
 TEXT = "#7b8087"
 GRID = "rgba(128, 134, 140, 0.18)"
 AXIS = "rgba(128, 134, 140, 0.55)"

@@ -65,6 +65,7 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
         "counts": [[str(status), words] for status, words in counted(counts)],
         "budgets": _budgets(snapshot),
         "alert": alert,
+        "warnings": [warning.text for warning in snapshot.warnings],
     }
 
 

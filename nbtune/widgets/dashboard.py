@@ -17,9 +17,11 @@ from nbtune.trial import Status, Trial
 from nbtune.widgets import content
 from nbtune.widgets.drawing import Drawing, Look
 from nbtune.widgets.panels import Best, Head, Table
-from nbtune.widgets.static import Bundle
+from nbtune.widgets.static import Bundle, Twin
 
 __all__ = ["Dashboard"]
+
+_UNDRAWN = "nbtune-undrawn"
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ TABLE_SECONDS = 0.5
 LOG_SECONDS = 1.0
 EXPLAIN_SECONDS = 5.0
 """How long an explanation stands that may change; longer where it takes long to find."""
+UNDRAWN_SECONDS = 8.0
+"""How long a page may take for the live figure until it is shown a picture instead."""
+PICTURE_SECONDS = 4.0
+"""How often that picture is made anew."""
 HOLD_SECONDS = 4.0
 """How long the figure stands still for a pointer of which nothing more is heard."""
 
@@ -57,6 +63,8 @@ class Dashboard:
         self._told_until = 0.0
         self._brushed: list[int] | None = None
         self._listed: tuple[Any, Any] = (None, None)
+        self._picture: ipywidgets.HTML | None = None
+        self._picture_at = 0.0
         self._table_at = self._panel_at = self._held_until = 0.0
         snapshot = sweep.snapshot()
         self._book = CurveBook(snapshot.goal.metric)
@@ -134,6 +142,7 @@ class Dashboard:
             drawing = self._open_drawing(snapshot)
             if last or now >= self._held_until:
                 drawing.draw(snapshot, look, now=now, last=last)
+            self._show_picture(snapshot, now)
             self._show_table(snapshot, now, last=last)
             self._show_panel(snapshot, now)
             self.release()
@@ -153,8 +162,38 @@ class Dashboard:
             self._drawing = Drawing(
                 snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
             )
-            self.box.children = (self.head, self.best, self._drawing.figure, self.table)
+            self._picture_at = time.monotonic() + UNDRAWN_SECONDS
+            self._arrange()
         return self._drawing
+
+    def _arrange(self) -> None:
+        figure = [self._drawing.figure] if self._drawing else []
+        picture = [self._picture] if self._picture else []
+        self.box.children = (self.head, self.best, *figure, *picture, self.table)
+
+    def _show_picture(self, snapshot: Snapshot, now: float) -> None:
+        """Show the static figure in place of a live one that the page does not get drawn.
+
+        Plotly comes with each figure as a module of 5 MB, and anywidget 0.11 gives up on one that
+        takes a slow page over two seconds. Where no page shows the head, none is waited for.
+        """
+        if self.head.drawn:
+            if self._picture is not None:
+                self._picture.close()
+                self._picture = None
+                self.box.remove_class(_UNDRAWN)
+                self._arrange()
+            return
+        if not self.head.theme or now < self._picture_at:
+            return
+        self._picture_at = now + PICTURE_SECONDS
+        drawing = Twin(snapshot, self.head.theme).drawing()
+        if self._picture is None:
+            self._picture = ipywidgets.HTML(drawing)
+            self.box.add_class(_UNDRAWN)
+            self._arrange()
+        elif self._picture.value != drawing:
+            self._picture.value = drawing
 
     def _show_head(self, snapshot: Snapshot) -> None:
         for widget, made in ((self.head, content.head), (self.best, content.best)):

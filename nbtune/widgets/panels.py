@@ -21,7 +21,8 @@ class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
 
     Sends ``{"do": "pause" | "resume" | "stop"}``, and ``{"do": "hold", "on": True}`` while the
     pointer is where brushes are drawn; sets ``theme`` to "light" or "dark"
-    as soon as a page shows it, and ``width`` to its own, in pixels.
+    as soon as a page shows it, ``width`` to its own, in pixels, and ``drawn`` once the figure below
+    it stands in the page.
     """
 
     _esm = asset("head.js")
@@ -29,6 +30,7 @@ class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     content = traitlets.Dict().tag(sync=True)
     theme = traitlets.Unicode("").tag(sync=True)
     width = traitlets.Int(920).tag(sync=True)
+    drawn = traitlets.Bool(False).tag(sync=True)
 
 
 class Best(anywidget.AnyWidget):  # type: ignore[misc] # ships no types

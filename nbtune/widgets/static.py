@@ -77,7 +77,6 @@ class Twin:
     def figure(self) -> Bundle:
         """Return both views: for Plotly, as an SVG, and as a line of text."""
         scene = curves.CurveView(self._book).scene(self._snapshot)
-        thin = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
         lines = parallel.scene(self._snapshot, self._book, scene)
         front = pareto.main_panel(self._snapshot)
         made = overview.assembled(scene, lines, self._shades, front)
@@ -88,9 +87,16 @@ class Twin:
                 # would leave the figure without height.
                 "config": {"displayModeBar": False, "displaylogo": False},
             },
-            "text/html": f'<div style="color:{_TEXT};{_FONT}">{svg.drawing(thin, lines)}</div>',
+            "text/html": self.drawing(lines),
             "text/plain": f"[learning curves and parallel coordinates of {self._snapshot.name}]",
         }
+
+    def drawing(self, lines: parallel.ParallelScene | None = None) -> str:
+        """Return both views as an SVG in HTML; `lines` where they are at hand."""
+        scene = curves.CurveView(self._book, SVG_POINTS).scene(self._snapshot)
+        if lines is None:
+            lines = parallel.scene(self._snapshot, self._book, scene)
+        return f'<div style="color:{_TEXT};{_FONT}">{svg.drawing(scene, lines)}</div>'
 
     def table(self) -> Bundle:
         """Return the best trials with status and reason, and every different failure once."""
@@ -107,6 +113,7 @@ class Twin:
         lines.append(", ".join(words for _, words in head["counts"]) or "no trials")
         if head["alert"]:
             lines += [head["alert"]["title"] + ": " + head["alert"]["message"]]
+        lines += [f"warning: {text}" for text in head["warnings"]]
         return "\n".join(lines)
 
     def _table_text(self) -> str:
@@ -175,6 +182,7 @@ def _summary_html(twin: Twin) -> str:
     ]
     if head["alert"]:
         parts.append(_failure_html(head["alert"]))
+    parts += _warnings_html(head["warnings"])
     if best["value"]:
         parts.append(
             f'<div style="margin-top:10px;font-size:11px;letter-spacing:0.06em;{_QUIET}">'
@@ -192,6 +200,19 @@ def _summary_html(twin: Twin) -> str:
         parts.append(f'<div style="overflow-x:auto">{_rows(rows)}</div>')
     look = f"<style>{asset('twin.css')}</style>"
     return f'{look}<div class="nbtune-twin" style="color:{_TEXT};{_FONT}">{"".join(parts)}</div>'
+
+
+def _warnings_html(warnings: Sequence[str]) -> list[str]:
+    """Return the latest warning in a line, which opens where there are several."""
+    if not warnings:
+        return []
+    line, *others = [escape(text) for text in reversed(warnings)]
+    look = f'style="margin-top:6px;padding-left:9px;border-left:3px solid {theme.WARNING};{_QUIET}"'
+    if not others:
+        return [f"<div {look}>{line}</div>"]
+    rest = "".join(f"<div>{text}</div>" for text in others)
+    more = plural(len(others), "more warning")
+    return [f"<details {look}><summary>{line} (and {more})</summary>{rest}</details>"]
 
 
 def _failure_html(alert: dict[str, str]) -> str:

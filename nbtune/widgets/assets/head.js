@@ -86,6 +86,28 @@ function watchPointer(model, el) {
   return () => types.forEach((type) => document.removeEventListener(type, look, { capture: true }));
 }
 
+/* Say when the figure stands in the page with what it shows; an empty one does not count. */
+function watchFigure(model, el) {
+  const look = () => {
+    const figure = el.closest(".nbtune-dashboard")?.querySelector(".js-plotly-plot");
+    if (!figure?._fullData?.some((trace) => trace.type === "parcoords")) return;
+    clearInterval(timer);
+    model.set("drawn", true);
+    model.save_changes();
+  };
+  const timer = setInterval(look, 500);
+  return () => clearInterval(timer);
+}
+
+function warningsOf(texts) {
+  const [latest, ...others] = [...texts].reverse();
+  if (!others.length) return [make("div", "", latest)];
+  const box = make("details");
+  const more = `${others.length} more warning${others.length > 1 ? "s" : ""}`;
+  box.append(make("summary", "", `${latest} (and ${more})`), ...others.map((t) => make("div", "", t)));
+  return [box];
+}
+
 function alertOf(alert) {
   const box = make("div", "nbt-alert");
   box.setAttribute("role", "alert");
@@ -112,8 +134,10 @@ function render({ model, el }) {
   const counts = make("div", "nbt-counts");
   const budgets = make("div", "nbt-counts nbt-budgets");
   const alert = make("div");
+  const warnings = make("div", "nbt-warnings");
+  warnings.setAttribute("role", "status");
   under.append(counts, budgets);
-  el.append(line, bar, under, alert);
+  el.append(line, bar, under, alert, warnings);
   let shown = {};
   let pressed = null;
 
@@ -174,6 +198,11 @@ function render({ model, el }) {
         return item;
       }));
     }
+    const warned = JSON.stringify(content.warnings ?? []);
+    if (shown.warned !== warned) {
+      shown.warned = warned;
+      warnings.replaceChildren(...(content.warnings?.length ? warningsOf(content.warnings) : []));
+    }
     const trouble = JSON.stringify(content.alert);
     if (shown.trouble !== trouble) {
       shown.trouble = trouble;
@@ -183,7 +212,7 @@ function render({ model, el }) {
 
   model.on("change:content", draw);
   draw();
-  const forget = [watchTheme(model), watchWidth(model, el), watchPointer(model, el)];
+  const forget = [watchTheme, watchWidth, watchPointer, watchFigure].map((watch) => watch(model, el));
   return () => {
     model.off("change:content", draw);
     forget.forEach((stop) => stop());
