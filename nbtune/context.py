@@ -153,6 +153,12 @@ class Reporter:
                     "they are the same thing, keep one"
                 )
             step = metrics.pop(self.step_name)
+        elif step is not None and not metrics and not _is_integer(step):
+            name, shown = self.metric or "loss", _short(step)
+            raise ReportError(
+                f"{caller()}: report({shown}) gives the {self.step_name} and no metric. "
+                f"Name the metric: report({name}={name})"
+            )
         values = {name: _number(name, value, caller) for name, value in metrics.items()}
         if not self._names.issuperset(values):
             self._check_names(values, caller)
@@ -211,6 +217,14 @@ class Reporter:
                 f"{self.last_step}; report each step once, all its metrics in one call"
             )
         return number
+
+
+def _is_integer(step: object) -> bool:
+    try:
+        operator.index(step)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(step, bool)
 
 
 def _number(name: str, value: object, caller: Callable[[], str]) -> float:

@@ -4,7 +4,7 @@ import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from nbtune.exceptions import SpecError, nearest
@@ -29,12 +29,15 @@ class Registry(Generic[T]):
     builtin : mapping of str to str
         Names to "module:attribute". They win over entry points of the same name, and work from a
         source tree that is not installed.
+    elsewhere : mapping of str to str, optional
+        Names that other libraries have, in lower case, to what does the same here.
     """
 
     word: str
     base: type[T]
     group: str
     builtin: Mapping[str, str]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Return every known name, built-in ones first, nothing imported."""
@@ -50,7 +53,10 @@ class Registry(Generic[T]):
         """
         targets = {**self._entry_points(), **self.builtin}
         if name not in targets:
-            raise self._error(f"{self.word} {name!r} is not known. {nearest(name, self.names())}")
+            hint = self.elsewhere.get(name.lower())
+            here = f": here it is {hint}" if hint else ""
+            known = nearest(name, self.names())
+            raise self._error(f"{self.word} {name!r} is not known{here}. {known}")
         module, _, attribute = targets[name].partition(":")
         try:
             found = getattr(importlib.import_module(module), attribute)

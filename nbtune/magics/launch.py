@@ -53,6 +53,12 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
         return _resumed(stored, objective, options)
     if stored is not None and not options.replace:
         status = status_of(stored, owned=Store(options.store).owned(stored.name))
+        if not status.ended:
+            raise UsageError(
+                f"a sweep {stored.name!r} is not over ({status}): wait for it with "
+                f"%tune wait {stored.name}, or end it with %tune stop {stored.name} and then add "
+                "--resume to go on with it, --replace to start over; or pick another name"
+            )
         raise UsageError(
             f"a sweep {stored.name!r} exists already ({status}). Add --resume to go on "
             "with it, --replace to start over, or pick another name"

@@ -27,6 +27,16 @@ _DOMAINS = {
 }
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("float", "double", "uniform", "loguniform", "quniform"), "Real"),
+    **dict.fromkeys(("integer", "randint", "intuniform"), "Int"),
+    **dict.fromkeys(("categorical", "enum", "list"), "Choice"),
+    **dict.fromkeys(("boolean", "binary"), "Bool"),
+    **dict.fromkeys(("gaussian", "randn"), "Normal"),
+}
+"""What domains are called in other libraries, in lower case."""
+
+
 def public_names() -> dict[str, Any]:
     """Return what a ``%%tune`` cell may use of nbtune without importing it."""
     called = (report, current_trial, save_checkpoint, load_checkpoint)
@@ -135,6 +145,9 @@ def _explain(node: ast.expr, scope: dict[str, Any], name: str, error: Exception)
     for call in _calls(node):
         callee = _last_name(call.func)
         kind = _resolve(call.func, scope)
+        if kind is None and callee.lower() in _ELSEWHERE:
+            here = _form(_DOMAINS[_ELSEWHERE[callee.lower()]])
+            raise ObjectiveError(f"{name}: {callee!r} is not defined. Write {here}") from None
         if kind is None and difflib.get_close_matches(callee, _DOMAINS, cutoff=0.5):
             raise ObjectiveError(
                 f"{name}: {callee!r} is not defined. {nearest(callee, _DOMAINS)}"

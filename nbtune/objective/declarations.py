@@ -229,10 +229,25 @@ def _stored_in(node: ast.stmt) -> Iterator[str]:
             yield part.name
 
 
+def _declared_by(function: ast.FunctionDef, scope: dict[str, Any]) -> str:
+    """Return the parameters of a function that are annotated with domains: "lr, width"."""
+    parameters = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    return ", ".join(
+        p.arg for p in parameters if p.annotation and calls_domain(p.annotation, scope)
+    )
+
+
 def _nothing_to_search(tree: ast.Module, scope: dict[str, Any]) -> str:
     """Return the message about a cell without dimensions, near misses named."""
     message = f"no search dimension in the cell: write one, for instance {EXAMPLE}"
     for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and (inside := _declared_by(node, scope)):
+            return (
+                f"no search dimension in the cell: line {node.lineno} declares {inside} for "
+                f"{node.name}(), and a cell has its own, without an indent. Define {node.name} in "
+                f"a cell above and write %tune {node.name} --maximize METRIC ..., or declare "
+                f"{inside} here and call {node.name}(...)"
+            )
         value = getattr(node, "value", None)
         if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Call):
             continue

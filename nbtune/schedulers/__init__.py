@@ -44,5 +44,12 @@ registry: Registry[Scheduler] = Registry(
         "patience": "nbtune.schedulers:Patience",
         "optuna_pruner": "nbtune.schedulers:OptunaPruner",
     },
+    elsewhere={
+        "asha": "hyperband",
+        "async_hyperband": "hyperband",
+        "bohb": 'hyperband, with the searcher "bayes"',
+        "sha": "sync_hyperband",
+        "successive_halving": "sync_hyperband",
+    },
 )
 build = registry.build

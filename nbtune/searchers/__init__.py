@@ -42,5 +42,16 @@ registry: Registry[Searcher] = Registry(
         "reinforce": "nbtune.searchers:Reinforce",
         "optuna": "nbtune.searchers:OptunaSearcher",
     },
+    elsewhere={
+        "tpe": 'OptunaSearcher("TPESampler")',
+        "hyperopt": 'OptunaSearcher("TPESampler")',
+        "cmaes": 'OptunaSearcher("CmaEsSampler")',
+        "nsga2": 'OptunaSearcher("NSGAIISampler")',
+        "bo": "bayes",
+        "gp": "bayes",
+        "skopt": "bayes",
+        "mapping": "Points([...])",
+        "rl": "reinforce",
+    },
 )
 build = registry.build

@@ -153,7 +153,7 @@ class Drawing:
         itself, of five megabytes, and all that it drew.
         """
         told = [name for name in self.figure.keys if name.startswith(("_py2js_", "_js2py_"))]
-        state = {**dict.fromkeys(told), "_widget_data": [], "_widget_layout": {}}
+        state: dict[str, Any] = {**dict.fromkeys(told), "_widget_data": [], "_widget_layout": {}}
         state["_esm"] = "export default {}"
         self.figure.comm.send(data={"method": "update", "state": state, "buffer_paths": []})
 
