@@ -146,7 +146,12 @@ ENVIRONMENTS = {
     "/dev/shm of 4 KB": Environment(around=mounting("mount -t tmpfs -o size=4k none /dev/shm")),
     "/dev/shm read-only": Environment(around=mounting("mount -t tmpfs -o ro none /dev/shm")),
     "no /dev/shm": Environment(
-        around=mounting("mount -t tmpfs -o mode=000,size=0 none /dev/shm && umount -l /dev/shm")
+        around=mounting(
+            "mkdir {}/dev && mount -t tmpfs none {}/dev && "
+            "for each in null zero full random urandom; do "
+            "touch {}/dev/$each && mount --bind /dev/$each {}/dev/$each; done && "
+            "mount --rbind {}/dev /dev && test ! -e /dev/shm"
+        )
     ),
     "read-only store": Environment(
         says="Read-only file system", around=mounting("mount -t tmpfs -o ro none {}/store")
@@ -159,6 +164,7 @@ ENVIRONMENTS = {
         says="working folder was deleted", before=_leave_working_folder
     ),
     "temporary folder removed": Environment(meanwhile=_remove_temporary_folder),
+    "clock 2 h ahead": Environment(meanwhile=lambda _: _jump(7200)),
     "clock 2 h back": Environment(meanwhile=lambda _: _jump(-7200)),
     "stdout and stderr closed": Environment(before=lambda _: _close(1, 2)),
     "all streams closed": Environment(before=lambda _: _close(0, 1, 2)),
