@@ -10,7 +10,7 @@ import numpy as np
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
-from nbtune.space import Choice, Space
+from nbtune.space import Choice, Int, Space
 from nbtune.store.queries import Summary
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import CompactReports, Goal, Status, Trial
@@ -42,7 +42,8 @@ def trials_frame(
     ``.min`` and ``.max`` over all reports (NaN left out), ``steps`` (the last step), ``started``
     (UTC, without a time zone), ``seconds``, ``slot``, ``why`` (why it was tried, empty where nobody
     says). Listed values stand as they were given: where they are of several types, as in
-    ``Choice(None, 3, 5)``, the column holds objects.
+    ``Choice(None, 3, 5)``, the column holds objects; whole numbers stay so where a branch lacks
+    them.
     """
     import pandas as pd  # noqa: PLC0415 - `import nbtune` stays light
 
@@ -67,6 +68,9 @@ def trials_frame(
     for name in _mixed(space, rows):
         given = [row.get(name, math.nan) for row in rows]
         frame[name] = pd.Series(given, index=index, dtype=object)
+    for name in _whole(space).intersection(frame.columns):
+        if frame[name].isna().any():  # a branch that is not taken: 3 is no 3.0 for that
+            frame[name] = frame[name].astype("Int64")
     frame["started"] = moments(frame["started"])
     frame["seconds"] = frame["seconds"].astype("float64")
     frame["slot"] = frame["slot"].astype("Int64")
@@ -86,6 +90,12 @@ def _mixed(space: Space, rows: Sequence[Mapping[str, object]]) -> list[str]:
     listed = {f"params.{dim.path}" for dim in space.dims if isinstance(dim.domain, Choice)}
     kinds = {name: {type(row.get(name, math.nan)) for row in rows} for name in listed}
     return [name for name, types in kinds.items() if len(types) > 1]
+
+
+def _whole(space: Space) -> set[str]:
+    """Return the columns of params that are whole numbers wherever they are."""
+    paths = {f"params.{dim.path}" for dim in space.dims if isinstance(dim.domain, Int)}
+    return paths - {f"params.{dim.path}" for dim in space.dims if not isinstance(dim.domain, Int)}
 
 
 def _summary(trial: Trial) -> Summary:

@@ -108,6 +108,21 @@ def test_a_sweep_searches_what_is_listed():
         assert depth in range(1, 9)
 
 
+def test_a_grid_walks_lists_and_ranges_and_keeps_what_has_one_value():  # FEATURES I1
+    def train(fold, factor, lr, depth):
+        report(epoch=1, loss=fold + factor)
+
+    space = {"fold": range(2), "factor": [0.5, 0.7], "lr": 1e-4, "depth": [3]}
+    done = Sweep(train, space, minimize="loss", searcher="grid", workers=Inline(1)).run()
+
+    assert [tuple(trial.params.values()) for trial in done.snapshot().trials] == [
+        (0, 0.5, 1e-4, 3),
+        (0, 0.7, 1e-4, 3),
+        (1, 0.5, 1e-4, 3),
+        (1, 0.7, 1e-4, 3),
+    ]
+
+
 def test_tunable_takes_a_list_with_the_functions_default():
     @tunable(lr=[0.1, 0.01, 0.001])
     def train(lr=0.01):

@@ -43,6 +43,16 @@ def test_listed_values_stay_so_where_a_branch_is_not_taken():
     assert math.isnan(second)
 
 
+def test_whole_numbers_stay_so_where_a_branch_is_not_taken():
+    model = Choice(Space({"kind": "a", "k": Int(1, 9)}), Space({"kind": "b"}))
+    points = [{"model": {"kind": "a", "k": 3}}, {"model": {"kind": "b"}}]
+
+    column = swept({"model": model}, points).trials["params.model.k"]
+
+    assert str(column.dtype) == "Int64"
+    assert (column[0], column.isna().tolist()) == (3, [False, True])
+
+
 def test_listed_numbers_are_a_column_of_numbers():
     column = swept({"width": Choice(32, 64)}, [{"width": 32}, {"width": 64}]).trials
 
