@@ -542,6 +542,17 @@ def test_the_picture_goes_when_the_figure_is_there_after_all(patience):
     assert "nbtune-undrawn" not in dashboard.box._dom_classes
 
 
+def test_a_page_that_comes_late_is_given_as_long():
+    dashboard = opened(Shown(mixed()))
+    dashboard._picture_at = 0.0  # as if it had been there for long
+    dashboard.refresh()
+
+    dashboard.head.theme = "light"
+    dashboard.refresh()
+
+    assert pictures(dashboard) == []
+
+
 def test_where_no_page_shows_the_dashboard_no_picture_is_made(patience):
     dashboard = opened(Shown(mixed()))
 

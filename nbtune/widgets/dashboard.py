@@ -184,7 +184,9 @@ class Dashboard:
                 self.box.remove_class(_UNDRAWN)
                 self._arrange()
             return
-        if not self.head.theme or now < self._picture_at:
+        if not self.head.theme:  # no page shows it yet
+            self._picture_at = now + UNDRAWN_SECONDS
+        if now < self._picture_at or not self.head.theme:
             return
         self._picture_at = now + PICTURE_SECONDS
         drawing = Twin(snapshot, self.head.theme).drawing()
