@@ -3,8 +3,8 @@
     python bench/store.py ask            5,000 trials x 30 reports: each question, stored and live
     python bench/store.py grow           20,000 trials: the driver's memory as they end
 
-Times are the least of five asked one after the other, the first one apart ("cold": a sweep that
-was just loaded). Machines are noisy: the load is part of every line.
+Times are processor time, the least of five; "cold" asks a sweep that
+was just loaded. Machines are noisy: the load is part of every line.
 """
 
 import argparse

@@ -206,6 +206,8 @@ def nsga_order(scores: ArrayLike) -> list[int]:
     The crowded comparison of Deb et al. 2002 (NSGA-II); the earlier of equals first.
     """
     table = np.asarray(scores, dtype=np.float64)
+    if table.shape[1] == 1:
+        return np.argsort(-table[:, 0], kind="stable").tolist()  # type: ignore[no-any-return]
     numbers = front_numbers(table)
     crowding = np.zeros(len(table))
     order = np.argsort(numbers, kind="stable")
