@@ -1,6 +1,8 @@
 """What a sweep is made of, checked: the part of it that is stored."""
 
 import copy
+import inspect
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -18,7 +20,16 @@ from nbtune.warm import Earlier
 from nbtune.workers import Local, Workers
 from nbtune.workers.dask.cluster import is_cluster
 
-__all__ = ["Definition", "budget_of", "goals_of", "identifier", "rules_of", "seed_of", "workers_of"]
+__all__ = [
+    "Definition",
+    "budget_of",
+    "goals_of",
+    "identifier",
+    "rules_of",
+    "seed_of",
+    "setup_of",
+    "workers_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,7 @@ class Definition:
     deterministic: bool = False
     earlier: tuple[Earlier, ...] = ()
     edits: tuple[Edit, ...] = ()
+    setup: Callable[[], object] | None = None
 
     def __setstate__(self, state: list[Any]) -> None:
         for item in fields(self):  # what came later than a stored sweep has its default
@@ -168,7 +180,8 @@ class Definition:
 
     def _check_storable(self) -> None:
         """Raise a SpecError that names what cannot be pickled, as all that is stored must be."""
-        options = {each: getattr(self, each) for each in ("searcher", "scheduler", "stop_when")}
+        named = "searcher", "scheduler", "stop_when", "setup"
+        options = {each: getattr(self, each) for each in named}
         params = {f"space: {name}": domain for name, domain in self.space.items()}
         for name, value in {**options, "workers": self.workers, **params}.items():
             try:
@@ -324,6 +337,29 @@ def identifier(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.isidentifier():
         raise SpecError(f"{name}={value!r}: give a name such as 'epoch'", name)
     return value
+
+
+def setup_of(value: Any) -> Callable[[], object] | None:
+    """Return a ``setup``, which is called without arguments.
+
+    Raises
+    ------
+    SpecError
+        When it cannot be.
+    """
+    if value is None:
+        return None
+    wanted = "give a function that is called without arguments, once in each worker process"
+    if not callable(value):
+        raise SpecError(f"setup={value!r}: {wanted}", "setup")
+    try:
+        inspect.signature(value).bind()
+    except TypeError as error:
+        raise SpecError(f"setup={value!r}: {error}; {wanted}", "setup") from None
+    except ValueError:  # it does not tell its parameters
+        pass
+    function: Callable[[], object] = value
+    return function
 
 
 def seed_of(value: object) -> int:

@@ -9,6 +9,7 @@ from nbtune import pickling
 from nbtune.definition import Definition
 from nbtune.editing import edited
 from nbtune.engine import Engine
+from nbtune.objective.preparation import packed
 from nbtune.shipment import Shipment
 from nbtune.store import Lock, Store, SweepRow
 from nbtune.trial import Trial
@@ -130,6 +131,8 @@ def _engine(
             folder=store.folder(row.name),
             seed=definition.seed,
             data=shipment.cargo.places,
+            preparation=packed(definition.setup),
+            setup=definition.setup,
         ),
         space=definition.space,
         goals=definition.goals,

@@ -22,6 +22,7 @@ from nbtune.definition import (
     identifier,
     rules_of,
     seed_of,
+    setup_of,
     workers_of,
 )
 from nbtune.editing import edited, edited_space, edits_frame, refixed, store_edit, whole_space
@@ -151,6 +152,12 @@ class Sweep(Results):
         sweep's metric in the same direction; their space may be another (`nbtune.space.recast`
         says what becomes of it). Results are told as they are, even if the data has changed.
         Searchers that learn nothing, `Chain` and `Reinforce` make no use of them.
+    setup : callable, optional
+        Called without arguments once in each worker process, before its trials, for what a
+        notebook has set that does not reach them by itself (what does: the default dtype, device
+        and precision of torch, the config of scikit-learn, ``numpy.seterr`` and its printing,
+        decimal's context, filters of warnings, levels and ``basicConfig`` of logging). What it
+        raises each trial raises. On `Inline` workers it is called once, here.
     progress : bool, optional
         Whether a line on stderr says how the sweep stands while `wait` or `run` blocks; by default
         everywhere but in a notebook, which has the dashboard.
@@ -195,6 +202,7 @@ class Sweep(Results):
         store: Path | str | None = None,
         replace: bool = False,
         warm_start: "Sweep | str | Sequence[Sweep | str] | None" = None,
+        setup: Callable[[], object] | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Callable[[Any], None] | Every] = (),
     ) -> None:
@@ -228,6 +236,7 @@ class Sweep(Results):
             source=objective.source,
             deterministic=deterministic,
             earlier=all_earlier(warm_start, goals, self._named),
+            setup=setup_of(setup),
         )
         self._definition.check()
         warn_of_strangers(self._definition.earlier, self.space)

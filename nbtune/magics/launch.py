@@ -72,6 +72,7 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
     given["searcher"] = _part(options.searcher, searchers.registry, namespace)
     given["scheduler"] = _part(options.scheduler, schedulers.registry, namespace)
     given["workers"] = _workers(options.workers, namespace)
+    given["setup"] = _setup(options.setup, namespace)
     given["stop_when"] = _rules(options.stop_when, namespace)
     given["warm_start"] = _earlier(options.warm_start, namespace)
     given = {key: value for key, value in given.items() if value is not None}
@@ -122,6 +123,10 @@ def _workers(text: str | None, namespace: Mapping[str, Any]) -> Any:
         return whole_number(1)(text)
     except ArgumentTypeError as error:
         raise UsageError(f"--workers: {error}") from None
+
+
+def _setup(text: str | None, namespace: Mapping[str, Any]) -> Any:
+    return None if text is None else evaluate(text, {**_names(), **namespace}, "--setup")
 
 
 def _earlier(given: list[str] | None, namespace: Mapping[str, Any]) -> Any:

@@ -153,6 +153,9 @@ def _add_run_options(parser: Parser) -> Parser:
     where.add_argument(
         "--store", metavar="FOLDER", help="Where results go; NBTUNE_STORE or .nbtune by default."
     )
+    where.add_argument(
+        "--setup", metavar="FUNCTION", help="Call this once in each worker process, before trials."
+    )
     then = parser.add_argument_group("and")
     then.add_argument("--wait", action="store_true", help="Block until the sweep ends.")
     then.add_argument("--quiet", action="store_true", help="Show no dashboard.")

@@ -328,9 +328,17 @@ class Payload:
     path : Path
     places : sequence of Path
         The folders in which to look for packs, in this order.
+    prepare : callable
+        Called before each load.
     """
 
-    def __init__(self, path: Path, places: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        places: Sequence[Path] = (),
+        prepare: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._prepare = prepare
         self.path = Path(path)
         self.places = tuple(places)
         self._stream: bytes | None = None  # of a file without buffers
@@ -343,6 +351,7 @@ class Payload:
         StoreError
             When the file is missing or not whole, or a pack is in none of the places.
         """
+        self._prepare()
         if self._stream is None:
             stream, buffers = self._read()
         else:

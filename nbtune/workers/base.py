@@ -36,6 +36,8 @@ class Job:
     ``call`` takes params (a dict) and returns what the user's code returns. ``payload`` is a file
     from which another process loads a fresh ``call`` for each trial (`objective.payload`), ``data``
     the folders in which it finds large buffers.
+    ``preparation`` is what worker processes do before trials (`objective.preparation`), ``setup``
+    the user's part of it, for workers of this process.
     ``result_metric`` names a bare number that the objective returns. ``folder`` is the sweep's own:
     trial n writes into ``folder / str(n)``.
     """
@@ -47,6 +49,8 @@ class Job:
     folder: Path
     seed: int
     data: tuple[Path, ...] = ()
+    preparation: bytes = b""
+    setup: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

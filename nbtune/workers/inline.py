@@ -9,6 +9,7 @@ from typing import Any
 from nbtune.context import Reporter
 from nbtune.decision import Decision, Stop
 from nbtune.exceptions import SpecError, WorkerError
+from nbtune.objective.preparation import Preparation
 from nbtune.trial import Params, Report
 from nbtune.workers.base import (
     Assignment,
@@ -50,7 +51,8 @@ class Inline(Workers):
         """Start the threads; raise `WorkerError` when these workers serve another sweep."""
         if self._threads:
             raise WorkerError("these workers run another sweep; make an Inline(...) for each sweep")
-        self._threads = [_Slot(index, job, inbox.put) for index in range(self.slots)]
+        setup = _Once(job.setup)
+        self._threads = [_Slot(index, job, setup, inbox.put) for index in range(self.slots)]
 
     def start(self, slot: int, assignment: Assignment) -> None:
         """Run a trial on a slot that is ready."""
@@ -97,12 +99,35 @@ class _Run:
         self.killed = False
 
 
+class _Once:
+    """Calls a function at the first call, raises at each what that raised."""
+
+    def __init__(self, function: Callable[[], object] | None) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._error: Exception | None = None
+
+    def __call__(self) -> None:
+        with self._lock:
+            function, self._function = self._function, None
+            try:
+                if function is not None:
+                    function()
+            except Exception as error:  # noqa: BLE001 - the border where the user's code is called
+                self._error = error
+        if self._error is not None:
+            raise self._error
+
+
 class _Slot:
     """A thread that runs one trial after another."""
 
-    def __init__(self, index: int, job: Job, post: Callable[[Event], None]) -> None:
+    def __init__(
+        self, index: int, job: Job, setup: Callable[[], None], post: Callable[[Event], None]
+    ) -> None:
         self._index = index
         self._job = job
+        self._setup = setup
         self._post_open = post
         self._closed = False
         self._runs: queue.SimpleQueue[_Run | None] = queue.SimpleQueue()
@@ -129,6 +154,7 @@ class _Slot:
             self._post_open(event)
 
     def _work(self) -> None:
+        Preparation(self._job.preparation).in_thread()
         self._post(SlotReady(slot=self._index))
         while (run := self._runs.get()) is not None:
             ended = self._perform(run)
@@ -143,6 +169,7 @@ class _Slot:
 
         def load() -> Callable[[Params], Any]:
             trial.dir.mkdir(parents=True, exist_ok=True)
+            self._setup()
             return job.call
 
         def send(step: int, metrics: dict[str, float]) -> None:

@@ -117,6 +117,7 @@ class Pool:
             folder=job.folder.absolute(),
             seed=job.seed,
             data=job.data,
+            preparation=job.preparation,
         )
 
     def _mend_folder(self) -> None:

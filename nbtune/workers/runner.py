@@ -20,6 +20,7 @@ from nbtune.decision import Stop
 from nbtune.exceptions import ReportError
 from nbtune.objective.call import Call
 from nbtune.objective.payload import Payload
+from nbtune.objective.preparation import Preparation
 from nbtune.trial import Params
 from nbtune.workers.capture import Surroundings, seed_generators
 from nbtune.workers.channel import Link, connect, encode
@@ -46,15 +47,18 @@ class Task:
     seed: int
     data: tuple[Path, ...] = ()
     memory: int | None = None
+    preparation: bytes = b""
 
 
 def serve(address: str, key: bytes, slot: int, generation: int, task: Task) -> NoReturn:
     """Run trials for the driver that listens at `address`; never returns."""
     try:
         channel = _Channel(connect(address, key))
-        payload = Payload(task.payload, task.data)
-        surroundings, state = Surroundings(task.folder), ProcessState()
+        preparation = Preparation(task.preparation)
+        payload = Payload(task.payload, task.data, preparation)
         channel.say("hello", slot, generation, os.getppid())
+        preparation.begin()  # it takes what time it takes: after the hello
+        surroundings, state = Surroundings(task.folder), ProcessState()
         while True:
             message = channel.hear()
             if message[0] == "start":  # the rest was meant for a trial that is over

@@ -178,6 +178,7 @@ class Dask(Workers):
             gpus=self._room.gpus,
             shared=True,
             environment={},
+            preparation=job.preparation,
         )
 
     def start(self, slot: int, assignment: Assignment) -> None:

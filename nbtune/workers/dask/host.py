@@ -50,6 +50,7 @@ class Duties:
     gpus: float
     shared: bool
     environment: dict[str, str]
+    preparation: bytes = b""
 
 
 def main(descriptor: int, worker: int) -> None:
@@ -117,6 +118,7 @@ class _Host:
                 result_metric=duties.result_metric,
                 folder=duties.folder,
                 seed=duties.seed,
+                preparation=duties.preparation,
             ),
             self._post,
             _places(duties),
