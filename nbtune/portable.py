@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.exceptions import SpecError, StoreError
 from nbtune.objective import Payload
 from nbtune.store import Batch, EditRow, Store, SweepRow, TrialRow
@@ -42,6 +43,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
             "slot": trial.slot,
             "failure": _plain(trial.failure),
             "why": trial.why,
+            "ended_by": _plain_end(trial.ended_by),
             "reports": [[each.step, each.time, dict(each.metrics)] for each in trial.reports],
         }
         for trial, params, origin in store.trials(row)
@@ -52,6 +54,7 @@ def state_of(store: Store, row: SweepRow, payload: Payload) -> dict[str, Any]:
         "name": row.name,
         "status": row.status,
         "reason": row.reason,
+        "ended_by": _plain_end(row.ended_by),
         "goals": [asdict(goal) for goal in row.goals],
         "step_name": row.step_name,
         "plan": row.plan,
@@ -160,6 +163,7 @@ def _batch(state: Mapping[str, Any]) -> Batch:
         warnings=[SweepWarning(**each) for each in state.get("warnings", [])],
         status=state["status"],
         reason=state["reason"],
+        ended_by=_ended_by(state.get("ended_by")),
         elapsed=state["elapsed"],
         failure=_failure(state["failure"]),
     )
@@ -180,6 +184,14 @@ def _files(state: Mapping[str, Any]) -> dict[str, bytes]:
     return dict(state["checkpoints"])
 
 
+def _plain_end(ended_by: EndedBy | None) -> dict[str, Any] | None:
+    return {"kind": ended_by.kind.value, **ended_by.facts()} if ended_by else None
+
+
+def _ended_by(plain: Mapping[str, Any] | None) -> EndedBy | None:
+    return EndedBy(**{**plain, "kind": EndKind(plain["kind"])}) if plain else None
+
+
 def _failure(plain: dict[str, str] | None) -> Failure | None:
     return Failure(**plain) if plain else None
 
@@ -196,6 +208,7 @@ def _trial_row(plain: Mapping[str, Any]) -> TrialRow:
         params={},
         status=Status(plain["status"]),
         reason=plain["reason"],
+        ended_by=_ended_by(plain.get("ended_by")),
         reports_so_far=[],
         count=0,
         started=plain["started"],

@@ -258,6 +258,7 @@ def stored_snapshot(
         plan=" · ".join(filter(None, (plan, definition.timeline.remark))),
         rungs=_rungs(definition),
         failure=row.failure if row else None,
+        ended_by=row.ended_by if row else None,
         warnings=tuple(store.warnings(row.id)) if row else (),
         version=0,
     )

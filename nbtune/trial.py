@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 from nbtune.checkpoint_files import Checkpoint, readable, saved_checkpoints
+from nbtune.ended_by import EndedBy
 from nbtune.exceptions import SweepError
 
 __all__ = [
@@ -205,6 +206,8 @@ class Trial:
     """Why it was tried, in a few words: the searcher's reason, and how it came to run again."""
     folder: Path | None = field(default=None, repr=False)
     """The sweep's."""
+    ended_by: EndedBy | None = field(default=None, repr=False)
+    """What ended or paused it, as data; ``reason`` is its sentence. None while it runs."""
 
     @property
     def dir(self) -> Path | None:

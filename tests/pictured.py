@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front
 from nbtune.schedulers import Explanation
@@ -90,7 +91,10 @@ def mixed(count: int = 12) -> Snapshot:
             trials.append(made(number, curve(number, 5), Status.RUNNING))
         elif number % 3:
             reason = "rung 3: below the best third"
-            trials.append(made(number, curve(number, 3), Status.STOPPED, reason=reason))
+            by = EndedBy(kind=EndKind.SCHEDULER, text=reason)
+            trials.append(
+                made(number, curve(number, 3), Status.STOPPED, reason=reason, ended_by=by)
+            )
         else:
             trials.append(made(number, curve(number, 27)))
     return snapshot(*trials)

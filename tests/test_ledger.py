@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.ledger import Budget, Ledger
 from nbtune.trial import Goal, Report, Status
 
@@ -22,7 +23,7 @@ def run(books, *values, status=Status.COMPLETED, start=0.0, end=1.0):
     for step, value in enumerate(values, 1):
         books.report(entered, [Report(step, {"accuracy": value}, start)])
     if status is not None:
-        books.end(entered, status, "", end)
+        books.end(entered, status, EndedBy(kind=EndKind.COMPLETED), end)
     return entered
 
 

@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 
 from nbtune.decision import Complete, Continue, Pause, Stop
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.resuming import resumed
 from nbtune.schedulers import Scheduler
 from nbtune.store import Store
@@ -134,8 +135,8 @@ def test_what_the_scheduler_had_ended_before_the_process_died_does_not_run_again
 
 
 def test_trials_that_a_person_stopped_with_the_sweep_go_on(take_up):
-    cut = trial(0, status=Status.STOPPED, reason="stopped by you; killed", ended=5.0)
-    killed = trial(1, status=Status.STOPPED, reason="killed by you", ended=15.0)
+    cut = trial(0, status=Status.STOPPED, ended_by=EndedBy(kind=EndKind.SWEEP), ended=5.0)
+    killed = trial(1, status=Status.STOPPED, ended_by=EndedBy(kind=EndKind.USER), ended=15.0)
 
     before = take_up(cut, killed, status="stopped", reason="stopped by you")
 
@@ -144,9 +145,11 @@ def test_trials_that_a_person_stopped_with_the_sweep_go_on(take_up):
 
 
 def test_a_paused_trial_no_longer_says_that_it_was_not_promoted(take_up):
-    reason = "rung 2: 3 of 4; not promoted when the sweep ended"
+    left = EndedBy(kind=EndKind.SCHEDULER, rung=2, rank=3, of=4, left_paused=True)
 
-    before = take_up(trial(steps=2, status=Status.PAUSED, reason=reason, ended=5.0))
+    before = take_up(
+        trial(steps=2, status=Status.PAUSED, reason=left.reason, ended_by=left, ended=5.0)
+    )
 
     assert before.runs[0].reason == "rung 2: 3 of 4"
 

@@ -6,6 +6,7 @@ import pytest
 from pictured import Shown, ended, made, mixed, snapshot
 
 from nbtune import Real, Sweep, report
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine import SweepStatus
 from nbtune.schedulers import Explanation
 from nbtune.trial import Goal, Status
@@ -20,8 +21,15 @@ def told(score, cutoff, **fields):
     return Explanation(**{**given, **fields})
 
 
-def standing(explanation, how=Status.STOPPED, reason=RUNG, **fields):
-    trial = made(0, [0.1, 0.2, 0.3], how, reason=reason)
+def by(kind, **facts):
+    return EndedBy(kind=kind, text=RUNG, **facts)
+
+
+BY_SCHEDULER = by(EndKind.SCHEDULER)
+
+
+def standing(explanation, how=Status.STOPPED, ended_by=BY_SCHEDULER, **fields):
+    trial = made(0, [0.1, 0.2, 0.3], how, reason=RUNG, ended_by=ended_by)
     return content.standing(trial, explanation, snapshot(trial, **fields))
 
 
@@ -51,22 +59,18 @@ def test_a_bracket_is_named_where_there_are_several():
     assert "rank 7 of 9 in bracket 1, " in standing(told(0.8, 0.9, bracket=1))
 
 
-def test_rules_that_compare_at_every_step_are_understood_too():
-    assert standing(told(0.8, 0.9), reason="epoch 3: below the median of 8 others")
-
-
 def test_of_a_paused_trial_it_is_what_is_needed_now():
-    said = standing(told(0.8, 0.9), Status.PAUSED, "rung 3: 7 of 9, not among the best third")
+    said = standing(told(0.8, 0.9), Status.PAUSED)
 
     assert said.endswith("at least 0.9000 is needed")
 
 
 def test_once_the_sweep_is_over_it_is_what_was_needed_and_what_became_of_it():
-    reason = "rung 3: 7 of 9; not promoted"
+    left = by(EndKind.SCHEDULER, left_paused=True)
 
-    said = standing(told(0.8, 0.9), Status.PAUSED, reason, status=SweepStatus.COMPLETED)
+    said = standing(told(0.8, 0.9), Status.PAUSED, left, status=SweepStatus.COMPLETED)
 
-    assert said.endswith("at least 0.9000 was needed; not promoted")
+    assert said.endswith("at least 0.9000 was needed; not promoted when the sweep ended")
 
 
 def test_a_rung_that_has_not_been_decided_needs_nothing_yet():
@@ -76,17 +80,17 @@ def test_a_rung_that_has_not_been_decided_needs_nothing_yet():
 
 
 @pytest.mark.parametrize(
-    ("explanation", "status", "reason"),
+    ("explanation", "status", "ended_by"),
     [
-        (None, Status.STOPPED, RUNG),
-        (told(0.8, 0.9), Status.STOPPED, "stopped by you"),
-        (told(0.8, 0.9), Status.COMPLETED, ""),
-        (told(0.95, 0.9, rung=1), Status.STOPPED, RUNG),
+        (None, Status.STOPPED, BY_SCHEDULER),
+        (told(0.8, 0.9), Status.STOPPED, by(EndKind.USER)),
+        (told(0.8, 0.9), Status.COMPLETED, by(EndKind.COMPLETED)),
+        (told(0.95, 0.9, rung=1), Status.STOPPED, BY_SCHEDULER),
     ],
     ids=["never compared", "a person stopped it", "completed", "stopped later"],
 )
-def test_nothing_is_said_of_a_trial_that_the_scheduler_did_not_end(explanation, status, reason):
-    assert standing(explanation, status, reason) == ""
+def test_nothing_is_said_of_a_trial_that_the_scheduler_did_not_end(explanation, status, ended_by):
+    assert standing(explanation, status, ended_by) == ""
 
 
 # --- on screen
@@ -116,7 +120,9 @@ def test_the_panel_of_a_stopped_trial_says_how_it_stood_and_asks_once():
 
 
 def test_the_panel_of_a_paused_trial_asks_again_after_a_while():
-    sweep = Shown(snapshot(made(0, [0.1, 0.2, 0.3], Status.PAUSED, reason=RUNG)))
+    sweep = Shown(
+        snapshot(made(0, [0.1, 0.2, 0.3], Status.PAUSED, reason=RUNG, ended_by=BY_SCHEDULER))
+    )
     sweep.explanations[0] = told(0.8, 0.9)
     dashboard = opened(sweep, 0)
 

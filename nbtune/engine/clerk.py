@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nbtune import pickling
+from nbtune.ended_by import EndedBy
 from nbtune.engine.ledger import Run
 from nbtune.engine.requests import RequestReader
 from nbtune.engine.warning_log import WarningLog
@@ -134,14 +135,22 @@ class Clerk:
         """Whether it is time to write."""
         return self._due is not None and time.monotonic() >= self._due
 
-    def flush(self, *, status: str, reason: str, elapsed: float, failure: Failure | None) -> bool:
+    def flush(
+        self,
+        *,
+        status: str,
+        reason: str,
+        elapsed: float,
+        failure: Failure | None,
+        ended_by: EndedBy | None = None,
+    ) -> bool:
         """Write all that is noted; return whether it is on disk."""
         if self._connection is None:
             return False
         batch = self._batch
         batch.trials = [row for run in self._dirty.values() if (row := self._row_of(run))]
         batch.status, batch.reason = status, reason
-        batch.elapsed, batch.failure = elapsed, failure
+        batch.elapsed, batch.failure, batch.ended_by = elapsed, failure, ended_by
         try:
             self._follow_file()
             batch.warnings.extend(self._warnings.take_unwritten())
@@ -187,6 +196,7 @@ class Clerk:
         for part in parts:
             part.status, part.reason = batch.status, batch.reason
             part.elapsed, part.failure = batch.elapsed, batch.failure
+            part.ended_by = batch.ended_by
             try:
                 self._store.write(self._connection, self._row.id, part)
             except _UNWRITABLE:

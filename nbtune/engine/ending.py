@@ -1,7 +1,9 @@
 """Ends running trials from outside: asks them, and kills those that do not listen."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.ledger import Ledger, Run
 from nbtune.engine.watch import Watch
 from nbtune.workers.base import Workers
@@ -29,20 +31,20 @@ class Ending:
         self._workers = workers
 
     def ask_all(self, reason: str) -> None:
-        """Ask every running trial to stop."""
+        """Ask every running trial to stop, since the sweep ends for that reason."""
         for run in self._ledger.running.values():
-            self._ask(run, reason)
+            self._ask(run, EndedBy(kind=EndKind.SWEEP, text=reason))
 
-    def _ask(self, run: Run, reason: str) -> None:
-        run.asked = reason
+    def _ask(self, run: Run, ended_by: EndedBy) -> None:
+        run.asked = ended_by
         self._watch.set_deadline(run, STOP_GRACE_SECONDS)
-        self._workers.stop(run.number, reason)
+        self._workers.stop(run.number, ended_by.reason)
 
     def kill(self, number: int) -> None:
         """End one trial now, if it is running."""
         run = self._ledger.running.get(number)
         if run is not None:
-            run.asked = run.asked or "killed by you"
+            run.asked = run.asked or EndedBy(kind=EndKind.USER, text="killed by you")
             self._end_now(run)
 
     def _end_now(self, run: Run) -> None:
@@ -69,8 +71,8 @@ class Ending:
                 yield run
             elif run.asked or run.decided:
                 if run.asked:
-                    run.asked += f"; killed, it did not report within {STOP_GRACE_SECONDS:g} s"
+                    run.asked = replace(run.asked, killed_after=STOP_GRACE_SECONDS)
                 self._end_now(run)
             else:
                 limit = self._ledger.budget.trial_time_limit
-                self._ask(run, f"over its time limit of {limit:g} s")
+                self._ask(run, EndedBy(kind=EndKind.LIMIT, limit="trial_time_limit", allowed=limit))

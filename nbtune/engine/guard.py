@@ -19,7 +19,7 @@ from nbtune.decision import (
     Stop,
     Wait,
 )
-from nbtune.schedulers.base import Explanation, Scheduler
+from nbtune.schedulers.base import Explanation, RungRow, Scheduler
 from nbtune.space.domains import short
 from nbtune.stopping import StopRule
 from nbtune.trial import Failure, Trial
@@ -143,6 +143,10 @@ class GuardedScheduler(Scheduler):
         if answer is not None:
             self._rungs = list(answer)
         return self._rungs
+
+    def rungs_table(self) -> list[RungRow]:
+        """Return every rung as it stands."""
+        return self._scheduler.rungs_table()
 
     def explain(self, number: int) -> Explanation | None:
         """Return how a trial stood; None where the scheduler fails."""

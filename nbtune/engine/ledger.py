@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbtune.decision import Decision
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
 from nbtune.pareto import Scores, scores_by
@@ -72,6 +73,7 @@ class Run:
         "deadline",
         "decision",
         "ended",
+        "ended_by",
         "failure",
         "killed",
         "number",
@@ -99,7 +101,8 @@ class Run:
         self.ended: float | None = None
         self.slot: int | None = None
         self.failure: Failure | None = None
-        self.asked = ""  # why it was asked to stop from outside, empty when it was not
+        self.ended_by: EndedBy | None = None
+        self.asked: EndedBy | None = None  # by whom it was asked to stop from outside
         self.decision: Decision | None = None  # by which the scheduler ended or paused it
         self.killed = False  # its process was told to end now
         self.retried = 0  # how often it was started again after a crash
@@ -112,6 +115,7 @@ class Run:
         """Take up a trial that ended in an earlier process."""
         run = cls(trial.number, trial.params, origin, trial.why)
         run.status, run.reason, run.failure = trial.status, trial.reason, trial.failure
+        run.ended_by = trial.ended_by
         run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
         run.reports = list(trial.reports)
         return run
@@ -194,6 +198,7 @@ class Run:
                 params=self.params,
                 status=self.status,
                 reason=self.reason,
+                ended_by=self.ended_by,
                 reports_so_far=self.reports,
                 count=len(self.reports),
                 started=self.started,
@@ -208,6 +213,10 @@ class Run:
 
 def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def _by_limit(limit: str, allowed: float, used: float) -> EndedBy:
+    return EndedBy(kind=EndKind.LIMIT, limit=limit, allowed=allowed, used=used)
 
 
 class Ledger:
@@ -246,7 +255,8 @@ class Ledger:
         self.paused -= run.status is Status.PAUSED
         run.status, run.slot = Status.RUNNING, slot
         run.began = now if clock is None else clock
-        run.reason, run.asked, run.ended = "", "", None
+        run.reason, run.asked, run.ended = "", None, None
+        run.ended_by = None
         run.decision, run.killed = None, False
         if run.started is None:
             run.started = now
@@ -262,10 +272,16 @@ class Ledger:
         run.touch()
 
     def end(
-        self, run: Run, status: Status, reason: str, now: float, clock: float | None = None
+        self,
+        run: Run,
+        status: Status,
+        ended_by: EndedBy,
+        now: float,
+        clock: float | None = None,
     ) -> None:
         """Enter that a trial is over, or paused; `now` and `clock` are those of `start`."""
-        run.status, run.reason, run.ended = status, reason, now
+        run.status, run.ended = status, now
+        run.ended_by, run.reason = ended_by, ended_by.reason
         self.running.pop(run.number, None)
         run.touch()
         self.seconds += max(0.0, (now if clock is None else clock) - run.began)
@@ -318,14 +334,23 @@ class Ledger:
             return None
         return max(0, self.budget.trials - len(self.runs))
 
-    def spent(self, now: float, elapsed: float) -> str:
-        """Return which budget of time is used up, as a reason; empty while none is."""
+    def spent(self, now: float, elapsed: float) -> EndedBy | None:
+        """Return which budget of time is used up, None while none is."""
         limit, compute_limit = self.budget.time_limit, self.budget.compute_time_limit
         if limit is not None and elapsed >= limit:
-            return f"time limit of {limit:g} s reached"
-        if compute_limit is not None and self.compute_seconds(now) >= compute_limit:
-            return f"compute time limit of {compute_limit:g} s reached"
-        return ""
+            return _by_limit("time_limit", limit, elapsed)
+        if compute_limit is not None and (used := self.compute_seconds(now)) >= compute_limit:
+            return _by_limit("compute_time_limit", compute_limit, used)
+        return None
+
+    def used_up(self) -> EndedBy | None:
+        """Return which budget of trials or steps is used up, None while none is."""
+        trials, steps = self.budget.trials, self.budget.max_total_steps
+        if trials is not None and len(self.runs) >= trials:
+            return _by_limit("trials", trials, len(self.runs))
+        if steps is not None and self.steps >= steps:
+            return _by_limit("max_total_steps", steps, self.steps)
+        return None
 
     def remaining(self, now: float, elapsed: float) -> tuple[Spending, ...]:
         """Return how each limit on the sweep stands; estimates go on at the pace so far."""

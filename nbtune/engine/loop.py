@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from nbtune.decision import Complete, Continue, Decision, Pause, Stop
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.announcer import Announcer
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import KILL_GRACE_SECONDS, Ending
@@ -34,6 +35,7 @@ from nbtune.engine.telling import Teller
 from nbtune.engine.thinker import Suggested, Thinker
 from nbtune.engine.turns import Turns
 from nbtune.engine.verdict import (
+    by_scheduler,
     common_failure,
     deserves_retry,
     leave_paused,
@@ -146,6 +148,7 @@ class Engine:
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
         self._reason = ""
+        self._ended_by: EndedBy | None = None
         self._lost = 0  # slots whose trials do not end
         self._draining = False  # it is stopping, and what runs goes on to its end
         self._failure: Failure | None = None
@@ -252,7 +255,8 @@ class Engine:
 
         With `drain` they go on to their own end; a further stop without it ends them, too.
         """
-        self._inbox.put(_Command(lambda: self._finish(SweepStatus.STOPPED, reason, drain=drain)))
+        ended_by = EndedBy(kind=EndKind.USER, text=reason)
+        self._inbox.put(_Command(lambda: self._finish(SweepStatus.STOPPED, ended_by, drain=drain)))
 
     def pause(self) -> None:
         """Start no more trials; those running go on."""
@@ -356,8 +360,10 @@ class Engine:
         failure = failure_of(error)
         self._final, self._failure = SweepStatus.FAILED, failure
         self._reason = f"{failure.type}: {failure.message}"
+        self._ended_by = EndedBy(kind=EndKind.ERROR, text=self._reason)
         for run in [*self._ledger.running.values()]:
-            self._ledger.end(run, Status.STOPPED, self._reason, *self._moment())
+            by = EndedBy(kind=EndKind.SWEEP, text=self._reason)
+            self._ledger.end(run, Status.STOPPED, by, *self._moment())
             self._clerk.mark(run)
 
     def _moment(self) -> tuple[float, float]:
@@ -427,7 +433,8 @@ class Engine:
 
     def _stop_as_asked(self, request: Request) -> None:
         drain = bool(request.argument.get("drain"))
-        self._finish(SweepStatus.STOPPED, "stopped by you", drain=drain)
+        ended_by = EndedBy(kind=EndKind.USER, text="stopped by you")
+        self._finish(SweepStatus.STOPPED, ended_by, drain=drain)
 
     def _enqueue(self, params: Params) -> None:
         self._lineup.enter(params, "enqueued", why="enqueued by you")
@@ -604,9 +611,9 @@ class Engine:
         return [*earlier, Report(last.step, last.metrics, self._moments.at(last.time))]
 
     def _obey(self, reason: str) -> None:
-        """End the sweep if a limit or a rule gives a reason."""
+        """End the sweep if a rule gives a reason."""
         if reason:
-            self._finish(SweepStatus.COMPLETED, reason)
+            self._finish(SweepStatus.COMPLETED, EndedBy(kind=EndKind.RULE, text=reason))
 
     def _answer(self, run: Run, retried: int) -> None:
         """Answer a run that waits for a decision, unless it was ended or started again since."""
@@ -615,7 +622,7 @@ class Engine:
 
     def _decide(self, run: Run) -> Decision:
         if run.asked:
-            return Stop(run.asked)
+            return Stop(run.asked.reason)
         score = self._ledger.score(run)
         if score is None:
             return self._without_metric(run)
@@ -623,8 +630,9 @@ class Engine:
         if isinstance(decision, Continue):
             self._feed.milestone(run, decision.until)
             return decision
-        run.reason = getattr(decision, "reason", "")
-        run.decision = decision
+        reason = getattr(decision, "reason", "")
+        run.ended_by = by_scheduler(reason, self._scheduler.explain(run.number))
+        run.reason, run.decision = reason, decision
         self._ending.decided(run)
         # To a worker a pause is a stop: only the engine knows that the trial may go on.
         return Stop(decision.reason) if isinstance(decision, Pause) else decision
@@ -634,7 +642,10 @@ class Engine:
         most = self._ledger.budget.trial_max_steps
         if most is None or run.last_step < most:
             return Continue(run.last_step + 1)
-        run.reason = f"trial_max_steps={most} reached"
+        run.ended_by = EndedBy(
+            kind=EndKind.LIMIT, limit="trial_max_steps", allowed=most, used=run.last_step
+        )
+        run.reason = run.ended_by.reason
         return Complete(run.reason)
 
     def _on_ended(self, event: Ended) -> None:
@@ -650,9 +661,9 @@ class Engine:
             self._ledger.report(run, [report])
             self._clerk.report(run, [report])
             self._obey(self._watch.reported(run, [report]))
-        status, reason = outcome(run, event, self._ledger, self._job.step_name)
+        status, ended_by = outcome(run, event, self._ledger, self._job.step_name)
         run.failure = (event.failure or run.failure) if status is Status.FAILED else None
-        self._ledger.end(run, status, reason, self._moments.at(event.time), self._inbox.clock())
+        self._ledger.end(run, status, ended_by, self._moments.at(event.time), self._inbox.clock())
         if not run.decided:
             score = None if status is Status.FAILED else self._ledger.score(run)
             end = partial(self._scheduler.end, run.number, run.last_step, score)
@@ -670,7 +681,8 @@ class Engine:
         run.retried += 1
         why = event.failure.message if event.failure else "it failed"
         reason = f"{why}; started again, {run.retried} of {self._ledger.budget.retries}"
-        self._ledger.end(run, Status.PENDING, reason, event.time, self._inbox.clock())
+        by = EndedBy(kind=EndKind.CRASH if event.how == "died" else EndKind.ERROR, text=reason)
+        self._ledger.end(run, Status.PENDING, by, event.time, self._inbox.clock())
         run.why = noted(run.why, f"started again after {why}")
         self._lineup.wait_first(run)
         self._clerk.mark(run)
@@ -692,7 +704,8 @@ class Engine:
         if first is not None and all(run.status is Status.FAILED for run in runs):
             self._fail(first, f"all {len(runs)} trials failed, the first with ")
         else:
-            self._finish(SweepStatus.COMPLETED, why)
+            ended_by = self._ledger.used_up() or EndedBy(kind=EndKind.COMPLETED, text=why)
+            self._finish(SweepStatus.COMPLETED, ended_by)
 
     def _may_go_on(self, number: int) -> bool:
         """Whether a trial is one that a scheduler can promote."""
@@ -710,9 +723,10 @@ class Engine:
     def _fail(self, failure: Failure, prefix: str = "") -> None:
         if self._failure is None:
             self._failure = failure
-            self._finish(SweepStatus.FAILED, f"{prefix}{failure.type}: {failure.message}")
+            text = f"{prefix}{failure.type}: {failure.message}"
+            self._finish(SweepStatus.FAILED, EndedBy(kind=EndKind.ERROR, text=text))
 
-    def _finish(self, status: SweepStatus, reason: str, *, drain: bool = False) -> None:
+    def _finish(self, status: SweepStatus, ended_by: EndedBy, *, drain: bool = False) -> None:
         """Begin to end: nothing more starts, and what runs is asked to stop.
 
         With `drain` it runs to its end, unless the sweep is ended once more, without.
@@ -720,9 +734,10 @@ class Engine:
         if self._status is SweepStatus.STOPPING and (drain or not self._draining):
             return
         self._final = status
-        self._status, self._reason, self._draining = SweepStatus.STOPPING, reason, drain
+        self._status, self._draining = SweepStatus.STOPPING, drain
+        self._ended_by, self._reason = ended_by, ended_by.reason
         if not drain:
-            self._ending.ask_all(reason)
+            self._ending.ask_all(self._reason)
         self._clerk.mark()
 
     def _set_paused(self, paused: bool) -> None:
@@ -760,6 +775,7 @@ class Engine:
             reason=self._reason,
             elapsed=self._watch.elapsed,
             failure=self._failure,
+            ended_by=self._ended_by,
         )
         self._publish()
         return written
@@ -788,6 +804,7 @@ class Engine:
             rungs=tuple(self._scheduler.rungs()),
             failure=self._failure,
             warnings=self._warnings.kept,
+            ended_by=self._ended_by,
             version=self._version,
             draining=self._draining and self._status is SweepStatus.STOPPING,
         )

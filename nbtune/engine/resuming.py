@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from nbtune.checkpoint import has_checkpoint
 from nbtune.decision import Complete, Decision, Pause, Stop
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.history import Retold, What, replay
 from nbtune.engine.ledger import Run
 from nbtune.engine.snapshot import SweepStatus
@@ -83,11 +84,12 @@ def _is_over(run: Run) -> bool:
 
 
 def _take_up_cut_short(run: Run, row: SweepRow) -> None:
-    """Take a trial that ended only because a person stopped the sweep as one that still runs."""
-    cut_short = row.status in (SweepStatus.STOPPED, SweepStatus.FAILED)
-    by_person = cut_short and run.reason.startswith(row.reason)
-    if by_person and run.status is Status.STOPPED:
+    """Take a trial that ended only because its sweep was stopped, or failed, as one that runs."""
+    goes_on = row.status in (SweepStatus.STOPPED, SweepStatus.FAILED)
+    cut_short = run.ended_by is not None and run.ended_by.kind is EndKind.SWEEP
+    if goes_on and cut_short and run.status is Status.STOPPED:
         run.status, run.reason, run.ended = Status.RUNNING, "", None
+        run.ended_by = None
 
 
 def _forget_unfinished(runs: Sequence[Run], scheduler: Scheduler, goal: Goal, folder: Path) -> None:
@@ -120,6 +122,7 @@ def _close(run: Run, decision: Decision | None) -> bool:
             run.status = Status.PAUSED
         case _:
             return False
+    run.ended_by = EndedBy(kind=EndKind.SCHEDULER, text=reason)
     run.reason = reason
     run.ended = run.reports[-1].time if run.reports else run.started
     return True

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from nbtune.ended_by import EndedBy
 from nbtune.engine.ledger import Spending
 from nbtune.space import Space
 from nbtune.sweep_warning import SweepWarning
@@ -45,7 +46,8 @@ class Snapshot:
     the hull of all that it was. ``front`` holds the best trial, with several goals all those on the
     Pareto front, best in the first goal first; it is empty before any value. ``elapsed`` is seconds
     of running, over all resumes; ``budgets`` say how each limit on the sweep stands, none where it
-    does not run. ``warnings`` say what did not work as meant, oldest first. ``version`` grows with
+    does not run. ``ended_by`` is what ended it, or is ending it, as data, and ``reason`` its
+    sentence. ``warnings`` say what did not work as meant, oldest first. ``version`` grows with
     every change, so that a view can tell whether anything is new.
     """
 
@@ -65,6 +67,7 @@ class Snapshot:
     rungs: tuple[int, ...]
     failure: Failure | None
     warnings: tuple[SweepWarning, ...] = ()
+    ended_by: EndedBy | None = None
     version: int
     draining: bool = False
     """It is stopping, and the trials that run go on to their end."""

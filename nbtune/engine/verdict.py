@@ -1,6 +1,9 @@
 """What the end of a trial means: its status and reason, and whether the sweep can work at all."""
 
+from dataclasses import replace
+
 from nbtune.decision import Complete, Pause, Reject
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.ledger import Budget, Ledger, Run
 from nbtune.exceptions import nearest
 from nbtune.objective.call import Call
@@ -9,6 +12,7 @@ from nbtune.trial import Failure, Status
 from nbtune.workers.base import Ended, Job
 
 __all__ = [
+    "by_scheduler",
     "common_failure",
     "deserves_retry",
     "leave_paused",
@@ -27,37 +31,56 @@ def deserves_retry(run: Run, event: Ended, budget: Budget) -> bool:
     return is_retriable and not run.asked and not run.decided and run.retried < budget.retries
 
 
-def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, str]:
-    """Return the status and the reason of a trial that is over; its reports are in `ledger`."""
+def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, EndedBy]:
+    """Return the status of a trial that is over, and what ended it; its reports are in `ledger`."""
+    told = run.ended_by or EndedBy(kind=EndKind.SCHEDULER)
     if not run.asked and event.how in ("stopped", "killed"):
         match run.decision:  # one that did not obey, and was killed, counts as it was told
-            case Pause(reason):
-                return Status.PAUSED, reason
-            case Complete(reason):
-                return Status.COMPLETED, reason
+            case Pause():
+                return Status.PAUSED, told
+            case Complete():
+                return Status.COMPLETED, told
             case Reject(message):
                 run.failure = Failure(type="ReportError", message=message)
-                return Status.FAILED, _why_failed(run, "raised", run.failure, step_name)
+                return Status.FAILED, _failed(run, "raised", run.failure, step_name)
     if event.how in ("stopped", "killed"):
-        return Status.STOPPED, run.asked or run.reason
+        return Status.STOPPED, run.asked or told
     if event.failure is not None:
-        return Status.FAILED, _why_failed(run, event.how, event.failure, step_name)
+        return Status.FAILED, _failed(run, event.how, event.failure, step_name)
     if (missing := ledger.missing(run)) and ledger.best is not None:
-        return Status.FAILED, f"{missing} was never reported"
-    return Status.COMPLETED, run.reason
+        text = f"{missing} was never reported"
+        return Status.FAILED, EndedBy(kind=EndKind.ERROR, text=text)
+    return Status.COMPLETED, run.ended_by or EndedBy(kind=EndKind.COMPLETED)
+
+
+def by_scheduler(reason: str, stood: Explanation | None) -> EndedBy:
+    """Return that a scheduler ended or paused a trial, which `stood` so when it was compared."""
+    by = EndedBy(kind=EndKind.SCHEDULER, text=reason)
+    return by if stood is None else _standing(by, stood)
+
+
+def _standing(by: EndedBy, stood: Explanation) -> EndedBy:
+    return replace(by, rung=stood.rung, rank=stood.rank, of=stood.of, cutoff=stood.cutoff)
 
 
 def leave_paused(run: Run, stood: Explanation | None) -> None:
     """Have a trial that is still paused at the sweep's end say how it stands, and go on no more."""
-    so_far = run.reason.removesuffix(_NOT_PROMOTED)
+    by = replace(run.ended_by or EndedBy(kind=EndKind.SCHEDULER), left_paused=True)
     if stood is not None:  # by now: what was said when it paused may be long past
-        so_far = f"rung {stood.rung}: {stood.rank} of {stood.of}"
-    run.reason = so_far + _NOT_PROMOTED
+        by = _standing(replace(by, text=""), stood)
+    run.ended_by, run.reason = by, by.reason
 
 
 def take_up_paused(run: Run) -> None:
     """Have a paused trial of a sweep that is resumed say what it did before the end."""
-    run.reason = run.reason.removesuffix(_NOT_PROMOTED)
+    if run.ended_by is not None and run.ended_by.left_paused:
+        run.ended_by = replace(run.ended_by, left_paused=False)
+        run.reason = run.ended_by.reason
+
+
+def _failed(run: Run, how: str, failure: Failure, step_name: str) -> EndedBy:
+    kind = EndKind.CRASH if how == "died" else EndKind.ERROR
+    return EndedBy(kind=kind, text=_why_failed(run, how, failure, step_name))
 
 
 def _why_failed(run: Run, how: str, failure: Failure, step_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from nbtune.ended_by import EndedBy
 from nbtune.engine.ledger import Ledger, Run
 from nbtune.stopping import StopRule
 from nbtune.trial import Report, Trial
@@ -45,8 +46,8 @@ class Watch:
 
     # --- the sweep's limits
 
-    def spent(self) -> str:
-        """Return which limit of time ends the sweep now, as a reason, else ""."""
+    def spent(self) -> EndedBy | None:
+        """Return which limit of time ends the sweep now, None where none does."""
         return self._ledger.spent(self._inbox.clock(), self.elapsed)
 
     def tick(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.exceptions import StoreError
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Report, Status, Trial
@@ -20,6 +21,7 @@ __all__ = [
     "TrialRow",
     "damage_named",
     "edit_values",
+    "ended_by_values",
     "failure_text",
     "goals_text",
     "report_values",
@@ -47,6 +49,7 @@ class SweepRow:
     elapsed: float
     failure: Failure | None
     definition: bytes = field(repr=False)
+    ended_by: EndedBy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +90,13 @@ class Batch:
     reason: str = ""
     elapsed: float = 0.0
     failure: Failure | None = None
+    ended_by: EndedBy | None = None
 
 
-SWEEP_COLUMNS = tuple(column.name for column in fields(SweepRow))
+SWEEP_COLUMNS = (*(column.name for column in fields(SweepRow)), "ended_facts")
 TRIAL_COLUMNS = (
     *("number", "params", "origin", "status", "reason"),
-    *("started", "ended", "slot", "failure", "why"),
+    *("started", "ended", "slot", "failure", "why", "ended_by", "ended_facts"),
 )
 
 
@@ -115,6 +119,7 @@ def sweep_row(values: Sequence[Any]) -> SweepRow:
         row["goals"] = tuple(Goal(**goal) for goal in json.loads(row["goals"]))
         row["goals"][0]
         row["failure"] = _failure(row["failure"])
+        row["ended_by"] = _ended_by(row["ended_by"], row.pop("ended_facts"))
         row["created"], row["elapsed"] = float(row["created"]), float(row["elapsed"])
         return SweepRow(**row)
 
@@ -123,7 +128,7 @@ def stored_trial(
     values: Sequence[Any], reports: list[Report], folder: Path
 ) -> tuple[Trial, Any, str]:
     """Return ``(trial, params as JSON, origin)`` from `TRIAL_COLUMNS`; `folder` is its sweep's."""
-    number, params, origin, status, reason, started, ended, slot, failure, why = values
+    number, params, origin, status, reason, started, ended, slot, failure, why, *end = values
     trial = Trial(
         number=number,
         params={},
@@ -137,6 +142,7 @@ def stored_trial(
         failure=_failure(failure),
         why=why,
         folder=folder,
+        ended_by=_ended_by(*end),
     )
     return trial, json.loads(params), origin
 
@@ -156,6 +162,7 @@ def trial_values(sweep: int, row: TrialRow) -> tuple[Any, ...]:
         trial.slot,
         failure_text(trial.failure),
         trial.why,
+        *ended_by_values(trial.ended_by),
     )
 
 
@@ -188,6 +195,15 @@ def goals_text(goals: Iterable[Goal]) -> str:
 def failure_text(failure: Failure | None) -> str | None:
     """Return a failure as it stands in a column."""
     return json.dumps(asdict(failure)) if failure else None
+
+
+def ended_by_values(ended_by: EndedBy | None) -> tuple[str | None, str | None]:
+    """Return what ended a trial or a sweep as it stands in two columns."""
+    return (ended_by.kind.value, json.dumps(ended_by.facts())) if ended_by else (None, None)
+
+
+def _ended_by(kind: str | None, facts: str | None) -> EndedBy | None:
+    return EndedBy(kind=EndKind(kind), **json.loads(facts or "{}")) if kind else None
 
 
 def _failure(text: str | None) -> Failure | None:

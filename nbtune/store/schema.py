@@ -93,6 +93,24 @@ MIGRATIONS = (
     );
     CREATE INDEX requests_of_sweep ON requests (sweep);
     """,
+    # What ended it, as data: the kind, and the facts as JSON. This is the one place where the
+    # sentences of older stores are read; what is resumed must know these two kinds.
+    """
+    ALTER TABLE sweeps ADD COLUMN ended_by TEXT;
+    ALTER TABLE sweeps ADD COLUMN ended_facts TEXT;
+    ALTER TABLE trials ADD COLUMN ended_by TEXT;
+    ALTER TABLE trials ADD COLUMN ended_facts TEXT;
+    UPDATE sweeps SET ended_by = 'user', ended_facts = json_object('text', reason)
+        WHERE status = 'stopped';
+    UPDATE trials SET ended_by = 'sweep', ended_facts = json_object('text', reason)
+        WHERE status = 'stopped' AND EXISTS (
+            SELECT 1 FROM sweeps WHERE id = trials.sweep AND sweeps.status = 'stopped'
+            AND sweeps.reason != '' AND instr(trials.reason, sweeps.reason) = 1
+        );
+    UPDATE trials SET ended_by = 'scheduler', ended_facts = json_object(
+            'text', replace(reason, '; not promoted when the sweep ended', '')
+        ) WHERE status = 'paused';
+    """,
 )
 
 

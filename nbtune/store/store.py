@@ -17,11 +17,13 @@ from nbtune.store.place import check_trusted, claim_folder, is_own, make_folder,
 from nbtune.store.read_only import is_writable, reading
 from nbtune.store.rows import (
     SWEEP_COLUMNS,
+    TRIAL_COLUMNS,
     Batch,
     EditRow,
     SweepRow,
     damage_named,
     edit_values,
+    ended_by_values,
     failure_text,
     goals_text,
     report_values,
@@ -432,7 +434,8 @@ class Store:
             )
             connection.executemany(_ADD_EDIT, [edit_values(sweep, edit) for edit in batch.edits])
             connection.executemany(
-                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO trials (sweep, {', '.join(TRIAL_COLUMNS)}) "
+                f"VALUES (?{', ?' * len(TRIAL_COLUMNS)})",
                 [trial_values(sweep, row) for row in batch.trials],
             )
             connection.executemany(
@@ -449,8 +452,13 @@ class Store:
                 _ADD_WARNING, [warning_values(sweep, each) for each in batch.warnings]
             )
             connection.execute(
-                "UPDATE sweeps SET status = ?, reason = ?, elapsed = ?, failure = ? WHERE id = ?",
-                (batch.status, batch.reason, batch.elapsed, failure_text(batch.failure), sweep),
+                "UPDATE sweeps SET status = ?, reason = ?, elapsed = ?, failure = ?, "
+                "ended_by = ?, ended_facts = ? WHERE id = ?",
+                (
+                    *(batch.status, batch.reason, batch.elapsed, failure_text(batch.failure)),
+                    *ended_by_values(batch.ended_by),
+                    sweep,
+                ),
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbtune.ended_by import EndKind
 from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots.lines import CurveBook
@@ -329,24 +330,28 @@ def standing(trial: Trial, told: Explanation | None, snapshot: Snapshot) -> str:
 
     "at epoch 3: rank 7 of 9, 0.812 where at least 0.845 was needed", in the metric's own unit.
     """
-    if told is None or told.rung != trial.steps or not _is_decided(trial, snapshot):
+    if told is None or told.rung != trial.steps or not _is_decided(trial):
         return ""
     bracket = f" in bracket {told.bracket}" if told.bracket else ""
     rank = f"at {snapshot.step_name} {told.rung:,}: rank {told.rank:,} of {told.of:,}{bracket}"
-    _, also, more = trial.reason.partition("; ")  # what became of it since
+    left = "; not promoted when the sweep ended" if _is_left(trial) else ""
     if told.cutoff is None:
-        return f"{rank}, undecided" + (also + more or " so far")
+        return f"{rank}, undecided" + (left or " so far")
     sign, bound = (1, "least") if snapshot.goal.direction == "maximize" else (-1, "most")
     score, cutoff = _told_apart(sign * told.score, sign * told.cutoff)
     verb = "is" if trial.status is Status.PAUSED and not snapshot.status.ended else "was"
-    return f"{rank}, {score} where at {bound} {cutoff} {verb} needed{also}{more}"
+    return f"{rank}, {score} where at {bound} {cutoff} {verb} needed{left}"
 
 
-def _is_decided(trial: Trial, snapshot: Snapshot) -> bool:
+def _is_left(trial: Trial) -> bool:
+    return trial.ended_by is not None and trial.ended_by.left_paused
+
+
+def _is_decided(trial: Trial) -> bool:
     """Return whether the scheduler ended the trial, and not a person or a limit."""
     if trial.status not in (Status.STOPPED, Status.PAUSED):
         return False
-    return trial.reason.startswith(("rung ", f"{snapshot.step_name} {trial.steps}:"))
+    return trial.ended_by is not None and trial.ended_by.kind is EndKind.SCHEDULER
 
 
 def _told_apart(first: float, second: float) -> list[str]:
