@@ -369,8 +369,9 @@ class Slot:
     def _bury(self, trouble: str) -> None:
         """Kill what the dead process left behind, and say how its trial ended."""
         group = {self._pid} if self._pid else set()
-        self._insist(lambda: end_family(self.token, group), otherwise=lambda: end_groups(group))
-        words = self._insist(lambda: LastWords.read(self.last_words), otherwise=lambda: None)
+        until = time.monotonic() + _SHORTAGE_SECONDS
+        self._insist(until, lambda: end_family(self.token, group), lambda: end_groups(group))
+        words = self._insist(until, lambda: LastWords.read(self.last_words), lambda: None)
         with self._lock:
             self._link, self._pid = None, 0
             doomed = self._doomed and not trouble
@@ -391,9 +392,8 @@ class Slot:
             )
         )
 
-    def _insist(self, act: Callable[[], _T], *, otherwise: Callable[[], _T]) -> _T:
-        """Do what takes a descriptor; while none is free wait for one, but not for ever."""
-        until = time.monotonic() + _SHORTAGE_SECONDS
+    def _insist(self, until: float, act: Callable[[], _T], otherwise: Callable[[], _T]) -> _T:
+        """Do what takes a descriptor; while none is free wait for one, for some time."""
         while True:
             try:
                 return act()
