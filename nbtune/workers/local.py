@@ -135,6 +135,7 @@ class Local(Workers):
 
     def prepare(self) -> None:
         """Import loky, which takes a quarter of a second."""
+        import loky  # noqa: F401, PLC0415 - the package first, as in `Spawner`
         from loky.backend import popen_loky_posix  # noqa: F401, PLC0415 - that is the point
 
     def open(self, job: Job, inbox: Inbox) -> None:

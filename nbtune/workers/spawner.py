@@ -225,7 +225,9 @@ class Spawner:
             self._on_failure(each, str(first) or type(first).__name__, lasting=lasting)
 
     def _spawn(self, each: _Upkeep) -> None:
-        from loky.backend.process import LokyProcess  # noqa: PLC0415 - 0.1 s, not for the caller
+        # The package first: of two threads that import it from different ends one gets half of it.
+        import loky  # noqa: F401, PLC0415 - 0.1 s, not for the caller
+        from loky.backend.process import LokyProcess  # noqa: PLC0415 - as above
 
         slot = each.slot
         _check_surroundings()
