@@ -110,16 +110,6 @@ class Definition:
             )
         return replace(self, source=objective.source, max_t=objective.max_t)
 
-    def within(self, *, trials: int | None, time_limit: float | None) -> "Definition":
-        """Return the definition with these budgets, None for those that stay."""
-        given: dict[str, Any] = {"trials": trials, "time_limit": time_limit}
-        changes = {name: value for name, value in given.items() if value is not None}
-        if not changes:
-            return self
-        checked = budget_of(**changes)
-        changed = {name: getattr(checked, name) for name in changes}
-        return replace(self, budget=replace(self.budget, **changed))
-
     @property
     def window(self) -> int | None:
         """How many runs the searcher may not know of when the next begins; None: as they come.

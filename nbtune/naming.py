@@ -51,6 +51,11 @@ def free_name(store: Store, name: str | None, *, default: str, replace: bool) ->
     if row is not None and not replace:
         status = status_of(row, owned=store.owned(name))
         count = sum(store.counts().get(name, {}).values())
+        if store.owned(name):
+            raise SweepError(
+                f"a sweep {name!r} is running ({count} trials). Stop it and start over with "
+                f"replace=True, look at it with nbtune.load({name!r}), or pick another name."
+            )
         raise SweepError(
             f"a sweep {name!r} exists already ({count} trials, {status}). Go on with "
             f"nbtune.load({name!r}).resume(), replace it with replace=True, or pick another name."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbtune import pickling
 from nbtune.arguments import check_flag
 from nbtune.callbacks import Every
+from nbtune.changes import with_changes
 from nbtune.context import alone
 from nbtune.curves import curves_of
 from nbtune.definition import (
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Sweep", "WaitInterrupted", "running_here"]
+
+_STOP_SECONDS = 60.0  # trials that do not end when they are asked to are killed after 5
 
 _running: dict[tuple[Path, str], "Sweep"] = {}
 
@@ -130,7 +133,8 @@ class Sweep(Results):
         What a trial may use at most, in bytes or as "2 GB" or "512 MiB"; it fails when it uses
         more. On this machine only, and used as `cpus` is.
     name : str, optional
-        Letters, digits, ``_`` and ``-``; by default the function's name.
+        Letters, digits, ``_`` and ``-``; by default the function's name, with the next number
+        where another sweep has that when this one starts.
     seed : int, optional
         Makes the search repeatable; drawn and stored when not given. With one slot the same seed
         gives the same trials, bit for bit, also when the sweep is interrupted or stopped, and
@@ -145,7 +149,7 @@ class Sweep(Results):
         The store's folder; by default ``NBTUNE_STORE``, else ``.nbtune`` in the folder that was the
         working one when nbtune was loaded or first used.
     replace : bool, default False
-        Delete a stored sweep of this name first.
+        Delete a stored sweep of this name first; where it runs, it is stopped and waited for.
     warm_start : Sweep, str, or sequence of these, optional
         Earlier sweeps, or their names in the store, whose results inform the searcher before its
         first suggestion; none of them becomes a trial of this one. They must have optimised this
@@ -242,6 +246,7 @@ class Sweep(Results):
         warn_of_strangers(self._definition.earlier, self.space)
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
         self._shipment = Shipment(self._store, self._name, objective.call)
+        self._named_by_default = name is None
         self._replace, self._progress = replace, progress
         self._row: SweepRow | None = None
         self._queued: list[Params] = []
@@ -274,7 +279,8 @@ class Sweep(Results):
         sweep._store, sweep._row, sweep._name = store, row, row.name
         sweep._shipment = Shipment(store, row.name)
         sweep._queued, sweep._callbacks = [], []
-        sweep._replace, sweep._progress = False, None
+        sweep._replace = sweep._named_by_default = False
+        sweep._progress = None
         sweep._init_runtime()
         return sweep
 
@@ -307,9 +313,24 @@ class Sweep(Results):
             self._launch(self._row, lock, history=[], workers=workers)
 
     def _create(self) -> tuple[SweepRow, Lock]:
-        return create_row(
-            self._store, self._name, self._definition, self._shipment, replace_old=self._replace
-        )
+        """Enter the sweep; a default name that was taken meanwhile gets the next number."""
+        if self._replace:
+            _end_running(self._store, self._name)
+        while True:
+            try:
+                return create_row(
+                    self._store,
+                    self._name,
+                    self._definition,
+                    self._shipment,
+                    replace_old=self._replace,
+                )
+            except SweepError:
+                if not self._named_by_default or self._store.find(self._name) is None:
+                    raise
+            default = self._definition.objective_name
+            self._name = free_name(self._store, None, default=default, replace=False)
+            self._shipment = Shipment(self._store, self._name, self._shipment.loaded)
 
     def _launch(
         self,
@@ -465,6 +486,19 @@ class Sweep(Results):
         objective: Callable[..., Any] | Command | Objective | None = None,
         trials: int | None = None,
         time_limit: float | None = None,
+        trial_time_limit: float | None = None,
+        compute_time_limit: float | None = None,
+        at_time_limit: str | None = None,
+        max_total_steps: int | None = None,
+        retries: int | None = None,
+        retry_exceptions: bool | None = None,
+        stop_when: StopRule | Sequence[StopRule] | None = None,
+        workers: int | str | Workers | Any = None,
+        cpus: int | None = None,
+        gpus: float | None = None,
+        memory: int | str | None = None,
+        searcher: str | Searcher | None = None,
+        **kept: Any,
     ) -> "Sweep":
         """Go on: after `pause`, after an end, or after the process died; returns at once.
 
@@ -475,26 +509,58 @@ class Sweep(Results):
         ----------
         objective : callable, Command or Objective, optional
             New code for the remaining trials; its space must be the same.
-        trials, time_limit
+        trials, time_limit, compute_time_limit, max_total_steps
             New budgets in all, earlier runs included.
+        trial_time_limit, at_time_limit, retries, retry_exceptions, stop_when
+            As `Sweep` takes them, from now on.
+        workers, cpus, gpus, memory
+            Where to run from now on.
+        searcher : str or Searcher, optional
+            Another searcher, which is told of all trials so far; not one that walks a list.
+        **kept
+            Whatever else `Sweep` takes, such as ``scheduler`` and ``seed``: the same as at the
+            start, or it is refused by name.
+
+        Raises
+        ------
+        SpecError
+            When something is given that cannot change.
+        SweepError
+            When something is given and the sweep runs, here or in another process.
         """
+        given = {
+            "trials": trials,
+            "time_limit": time_limit,
+            "trial_time_limit": trial_time_limit,
+            "compute_time_limit": compute_time_limit,
+            "at_time_limit": at_time_limit,
+            "max_total_steps": max_total_steps,
+            "retries": retries,
+            "retry_exceptions": retry_exceptions,
+            "stop_when": stop_when,
+            "workers": workers,
+            "cpus": cpus,
+            "gpus": gpus,
+            "memory": memory,
+            "searcher": searcher,
+            **kept,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
         with self._guard:
-            engine = self._engine
-            if engine is not None and engine.snapshot.status is SweepStatus.STOPPING:
-                engine.done.wait()
+            self.settle()
             if self.running_here:
-                if objective is not None or trials is not None or time_limit is not None:
+                if objective is not None or changes:
                     raise SweepError(f"sweep {self._name!r} is running: stop it before changing it")
                 self._order("resume", Engine.unpause)
                 return self
             if self._row is None:
+                self._definition = with_changes(self._definition, changes, name=self._name)
                 return self.start()
-            unchanged = objective is None and trials is None and time_limit is None
-            if unchanged and self._ask("resume"):
+            if objective is None and not changes and self._ask("resume"):
                 return self
             with self._owned_here() as lock:
                 self._shipment.forget()
-                self._redefine(objective, trials=trials, time_limit=time_limit)
+                self._redefine(objective, changes)
                 self._go_on(lock)
         return self
 
@@ -556,11 +622,9 @@ class Sweep(Results):
     def _redefine(
         self,
         objective: Callable[..., Any] | Command | Objective | None,
-        *,
-        trials: int | None,
-        time_limit: float | None,
+        changes: Mapping[str, Any],
     ) -> None:
-        definition = self._definition.within(trials=trials, time_limit=time_limit)
+        definition = with_changes(self._definition, changes, name=self._name)
         if objective is not None:
             space = self.space if isinstance(objective, Command) else None
             objective = as_objective(objective, space, title=cell_title)
@@ -681,6 +745,12 @@ class Sweep(Results):
                 self._engine = None
                 self._stored.forget()
         return self._engine
+
+    def settle(self) -> None:
+        """Wait for the end of a sweep that is stopping here, which takes a few seconds."""
+        engine = self._engine
+        if engine is not None and engine.snapshot.status is SweepStatus.STOPPING:
+            engine.done.wait()
 
     def _wait_for_engine(self) -> None:
         """Wait until this process has given the sweep back."""
@@ -836,6 +906,7 @@ class Sweep(Results):
         check_state(state)
         chosen = free_name(home, name or state["name"], default="", replace=replace)
         if replace and home.find(chosen) is not None:
+            _end_running(home, chosen)
             home.delete(chosen)
         row = restore(state, home, chosen)
         try:
@@ -982,6 +1053,22 @@ def _given_back(lock: Lock) -> Iterator[Lock]:
     except BaseException:
         lock.close()
         raise
+
+
+def _end_running(store: Store, name: str) -> None:
+    """Stop the sweep that has a name, whichever process runs it, and wait for its end."""
+    here = running_here(store, name)
+    if here is not None:
+        here.stop()
+        here._wait_for_engine()
+        return
+    row = store.find(name)
+    asked = row is not None and ask_owner(store, row, "stop", {})
+    if asked and not released(store, name, _STOP_SECONDS):
+        raise SweepError(
+            f"sweep {name!r} runs in another process, which has been stopping it for "
+            f"{_STOP_SECONDS:g} s. Wait for its end, or pick another name."
+        )
 
 
 def running_here(store: Store, name: str) -> Sweep | None:

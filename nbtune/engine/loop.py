@@ -256,7 +256,15 @@ class Engine:
         With `drain` they go on to their own end; a further stop without it ends them, too.
         """
         ended_by = EndedBy(kind=EndKind.USER, text=reason)
-        self._inbox.put(_Command(lambda: self._finish(SweepStatus.STOPPED, ended_by, drain=drain)))
+
+        def act() -> None:
+            self._finish(SweepStatus.STOPPED, ended_by, drain=drain)
+            self._publish()  # a resume that follows must see it
+
+        if threading.current_thread() is self._thread:
+            self._inbox.put(_Command(act))
+        else:
+            self._taken(act)
 
     def pause(self) -> None:
         """Start no more trials; those running go on."""

@@ -126,6 +126,7 @@ def _borrowed_names(namespace: dict[str, Any]) -> Iterator[None]:
 
 def _delete(shell: Any, options: Namespace) -> None:
     sweep = _find(shell, options)
+    sweep.settle()
     if not sweep.status.ended and sweep.running_here:
         raise SweepError(f"sweep {sweep.name!r} is running: %tune stop {sweep.name} first.")
     delete(sweep.name, options.store or sweep.path.parent)

@@ -11,7 +11,7 @@ import nbtune
 from nbtune import schedulers, searchers, stopping, workers
 from nbtune.catalog import load
 from nbtune.definition import goals_of
-from nbtune.exceptions import SpecError
+from nbtune.exceptions import NbtuneError, SpecError
 from nbtune.magics.line import evaluate, whole_number
 from nbtune.magics.options import function_parser
 from nbtune.magics.rules import read_rule
@@ -28,6 +28,7 @@ _PLAIN = (
     *("compute_time_limit", "at_time_limit", "max_total_steps", "trial_max_steps", "retries"),
     *("step", "seed", "deterministic", "cpus", "gpus", "memory", "store", "replace"),
 )
+_OF_THE_SWEEP = ("maximize", "minimize", "by", "store", "replace", "progress")
 
 
 def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any]) -> Sweep:
@@ -49,21 +50,11 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
         Whatever `Sweep` refuses.
     """
     stored = Store(options.store).find(options.name)
+    if stored is not None and not options.resume and not options.replace:
+        raise UsageError(_taken(stored, objective, options))
     if stored is not None and options.resume:
-        return _resumed(stored, objective, options)
-    if stored is not None and not options.replace:
-        status = status_of(stored, owned=Store(options.store).owned(stored.name))
-        if not status.ended:
-            raise UsageError(
-                f"a sweep {stored.name!r} is not over ({status}): wait for it with "
-                f"%tune wait {stored.name}, or end it with %tune stop {stored.name} and then add "
-                "--resume to go on with it, --replace to start over; or pick another name"
-            )
-        raise UsageError(
-            f"a sweep {stored.name!r} exists already ({status}). Add --resume to go on "
-            "with it, --replace to start over, or pick another name"
-        )
-    if not (options.maximize or options.minimize):
+        _check_goals(stored, options)
+    elif not (options.maximize or options.minimize):
         raise UsageError(
             f"no sweep {options.name!r} is stored: add --maximize METRIC or --minimize METRIC"
         )
@@ -77,12 +68,34 @@ def launch(objective: Objective, options: Namespace, namespace: Mapping[str, Any
     given["warm_start"] = _earlier(options.warm_start, namespace)
     given = {key: value for key, value in given.items() if value is not None}
     try:
+        if stored is not None and options.resume:
+            return _resumed(stored.name, objective, given)
         return Sweep(objective, name=options.name, **given).start()
     except SpecError as error:
         raise UsageError(_in_options(error)) from None
 
 
-def _resumed(stored: SweepRow, objective: Objective, options: Namespace) -> Sweep:
+def _taken(stored: SweepRow, objective: Objective, options: Namespace) -> str:
+    """Return what to do about a name that a stored sweep has: only what works on this one."""
+    name = stored.name
+    try:
+        goes_on = load(name, options.store).space == objective.space
+    except NbtuneError:
+        goes_on = False
+    if Store(options.store).owned(name):
+        resume = f"end it with %tune stop {name} and then add --resume to go on with it, "
+        return (
+            f"a sweep {name!r} is not over: add --replace to stop it and start over, "
+            f"{resume if goes_on else ''}wait for it with %tune wait {name}, or pick another name"
+        )
+    resume = "--resume to go on with it, " if goes_on else ""
+    return (
+        f"a sweep {name!r} exists already ({status_of(stored, owned=False)}). "
+        f"Add {resume}--replace to start over, or pick another name"
+    )
+
+
+def _check_goals(stored: SweepRow, options: Namespace) -> None:
     given, by = options.maximize or options.minimize, stored.goals[0].by
     goals = goals_of(options.maximize, options.minimize, by) if given else stored.goals
     if goals != stored.goals or options.by not in (None, by):
@@ -91,9 +104,14 @@ def _resumed(stored: SweepRow, objective: Objective, options: Namespace) -> Swee
         raise UsageError(
             f"sweep {stored.name!r} was started with {started}: resume it so, or pick another name"
         )
-    return load(stored.name, options.store).resume(
-        objective=objective, trials=options.trials, time_limit=options.time_limit
-    )
+
+
+def _resumed(name: str, objective: Objective, given: Mapping[str, Any]) -> Sweep:
+    """Go on with a stored sweep; what its goals are and where it is stored is known."""
+    changes = {key: given[key] for key in given if key not in _OF_THE_SWEEP}
+    if not changes.get("deterministic", True):
+        del changes["deterministic"]  # the flag was not given
+    return load(name, given.get("store")).resume(objective=objective, **changes)
 
 
 def _part(text: str | None, registry: Registry[Any], namespace: Mapping[str, Any]) -> Any:

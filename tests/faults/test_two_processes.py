@@ -493,3 +493,66 @@ def test_a_sweep_that_runs_is_found_through_a_link_to_its_store(tmp_path):
 
     assert (found, detour) == (sweep, sweep)
     assert listed != "interrupted"
+
+
+# --- one name
+
+
+def test_replace_stops_a_sweep_of_another_process_and_starts_over(owned):
+    owner = owned()
+    running_trial(nbtune.load("shared"))
+
+    with pytest.raises(SweepError, match=r"is running.*replace=True"):
+        finished(name="shared")
+    sweep = finished(trials=1, name="shared", replace=True)
+
+    owner.join()
+    assert (len(sweep.trials), sweep.status) == (1, SweepStatus.COMPLETED)
+    assert nbtune.load("shared").trials.equals(sweep.trials)
+
+
+def test_a_default_name_that_was_taken_meanwhile_gets_the_next_number(tmp_path):
+    first, second = (
+        Sweep(quick, minimize="loss", trials=1, workers=Inline(1), store=tmp_path) for _ in "ab"
+    )
+
+    first.run()
+    second.run()
+
+    assert [first.name, second.name] == ["quick", "quick-2"]
+    assert list(nbtune.sweeps(tmp_path).index) == ["quick", "quick-2"]
+
+
+NAMELESS = """
+import sys, nbtune
+from nbtune import Real, report
+from nbtune.workers import Inline
+
+def train(x: Real(0, 1)):
+    report(epoch=1, loss=x)
+
+sweep = nbtune.Sweep(train, minimize="loss", searcher="random", trials=2, workers=Inline(1))
+print("ready", flush=True)
+sys.stdin.readline()
+sweep.run()
+print(sweep.name, len(sweep.trials), flush=True)
+"""
+
+
+def test_three_notebooks_that_start_at_once_each_get_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBTUNE_STORE", str(tmp_path / "store"))
+    script = tmp_path / "nameless.py"
+    script.write_text(NAMELESS)
+    processes = [
+        subprocess.Popen([sys.executable, str(script)], stdin=-1, stdout=-1, text=True)
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = sorted(process.communicate()[0].strip() for process in processes)
+
+    assert said == ["train 2", "train-2 2", "train-3 2"]

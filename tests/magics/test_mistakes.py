@@ -54,9 +54,10 @@ def test_the_name_of_a_sweep_that_runs_leads_to_what_ends_it(shell, refusal):
     slow = "import time\nx: Real(0, 1) = 0.5\ntime.sleep(1)\nreport(score=x)"
     shell.run_cell(tune(f"quick {LINE}", slow)).raise_error()
 
-    shown = refusal(tune(f"quick {LINE}"))
+    shown = refusal(tune(f"quick {LINE}", slow))
 
-    assert ": wait for it with %tune wait quick" in shown
+    assert "wait for it with %tune wait quick" in shown
+    assert "add --replace to stop it and start over" in shown
     assert "%tune stop quick and then add --resume" in shown
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import nbtune
 from magics import LINE, tune
 
 # --- starting
@@ -241,11 +242,65 @@ def test_resume_goes_on_with_the_stored_trials(shell, swept):
     assert trials[:4] == swept.snapshot().trials
 
 
-def test_replace_of_a_running_sweep_is_refused(shell, refusal):
-    slow = "import time\nx: Real(0, 1) = 0.5\ntime.sleep(1)\nreport(score=x)"
-    shell.run_cell(tune(f"quick {LINE}", slow)).raise_error()
+SLOW = "import time\nx: Real(0, 1) = 0.5\nfor _ in range(1000):\n    time.sleep(0.02)\n"
+SLOW += "    report(score=x)"
 
-    assert "sweep 'quick' is running: stop it first" in refusal(tune(f"quick {LINE} --replace"))
+
+def test_replace_stops_a_running_sweep_and_starts_over(shell):
+    shell.run_cell(tune(f"quick {LINE}", SLOW)).raise_error()
+    first = shell.user_ns["quick"]
+
+    shell.run_cell(tune(f"quick {LINE} --replace --wait")).raise_error()
+
+    assert first.status == "stopped"
+    assert shell.user_ns["quick"].status == "completed"
+
+
+def test_name_of_a_running_sweep_says_only_what_works(shell, refusal):
+    shell.run_cell(tune(f"quick {LINE}", SLOW)).raise_error()
+
+    shown = refusal(tune(f"quick {LINE}", SLOW.replace("0.02", "0.01")))
+
+    assert "a sweep 'quick' is not over: add --replace to stop it and start over" in shown
+    assert "%tune stop quick and then add --resume" in shown
+
+
+def test_name_of_a_sweep_of_another_space_does_not_recommend_to_resume(refusal, swept):
+    shown = refusal(tune(f"quick {LINE}", "x: Real(0, 5) = 0.5\nreport(score=x)"))
+
+    assert "Add --replace to start over" in shown
+    assert "--resume" not in shown
+
+
+def test_resume_straight_after_a_stop_goes_on(shell):
+    shell.run_cell(tune(f"quick {LINE}", SLOW)).raise_error()
+
+    shell.run_cell("%tune stop quick\n%tune resume quick").raise_error()
+
+    assert shell.user_ns["quick"].status == "running"
+
+
+def test_delete_straight_after_a_stop_deletes(shell):
+    shell.run_cell(tune(f"quick {LINE}", SLOW)).raise_error()
+
+    shell.run_cell("%tune stop quick\n%tune delete quick").raise_error()
+
+    assert nbtune.sweeps().empty
+
+
+def test_resume_takes_the_limits_of_the_line(shell, swept):
+    line = "quick --maximize score --trials 60 --stop-when score>=0 --resume --wait --quiet"
+    shell.run_cell(tune(f"{line} --retries 2 --workers 2")).raise_error()
+
+    assert len(shell.user_ns["quick"].trials) < 9
+
+
+@pytest.mark.parametrize("option", ["--scheduler hyperband", "--seed 99", "--step round"])
+def test_resume_refuses_by_name_what_cannot_change(refusal, swept, option):
+    shown = refusal(tune(f"quick --maximize score --trials 6 --resume {option}"))
+
+    assert option.split()[0] in shown
+    assert "it keeps the" in shown
 
 
 def test_resume_of_nothing_starts(shell):
