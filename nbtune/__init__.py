@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from nbtune.objective import Command, tunable
+    from nbtune.objective.per_worker import per_worker
     from nbtune.replaying import replay
     from nbtune.space import Bool, Choice, Int, LogNormal, Normal, Range, Real, Space
     from nbtune.sweep import Sweep
@@ -38,6 +39,7 @@ _HOME = {
     "nbtune.catalog": ("load", "sweeps"),
     "nbtune.checkpoint": ("load_checkpoint", "save_checkpoint"),
     "nbtune.context": ("current_trial", "report"),
+    "nbtune.objective.per_worker": ("per_worker",),
     "nbtune.exceptions": (
         "NbtuneError",
         "NbtuneWarning",
@@ -87,6 +89,7 @@ __all__ = [
     "current_trial",
     "load",
     "load_checkpoint",
+    "per_worker",
     "replay",
     "report",
     "save_checkpoint",

@@ -123,7 +123,10 @@ class CellCall(Call):
         What the code finds through its package: loading the call imports them.
     """
 
-    advice = "Create it inside the cell."
+    advice = (
+        "Create it inside the cell, or in a function under @nbtune.per_worker, which runs once in "
+        "each worker process."
+    )
 
     def __init__(
         self,

@@ -32,20 +32,28 @@ def explain(
     for name, value in parts.items():
         reason = why_not(value)
         if reason is not None:
-            return _Search(why_not).follow(name, value, reason, "") + f" {advice}"
+            return _Search(why_not, advice).follow(name, value, reason, "")
     return f"the objective cannot be sent to a worker process ({_short(error)}). {advice}"
 
 
 class _Search:
     """Follows what cannot be pickled inwards; each object is looked at once."""
 
-    def __init__(self, why_not: Callable[[Any], Exception | None]) -> None:
+    def __init__(self, why_not: Callable[[Any], Exception | None], advice: str) -> None:
         self._why_not = why_not
+        self._advice = advice
         self._seen: dict[int, Any] = {}
 
     def follow(self, name: str, value: Any, reason: Exception, user: str) -> str:
         """Return the sentence about the innermost culprit at or below `value`."""
         self._seen[id(value)] = value
+        # Its own inside, a connection to the page, would say nothing to its user.
+        if type(value).__module__.partition(".")[0] == "ipywidgets":
+            return (
+                f"{name!r} is a {_kind(value)}, which lives in the page and cannot be sent to a "
+                f"worker process. Take its value in a cell above, value = {name}.value, and use "
+                "that."
+            )
         for label, inner in references(value):
             if id(inner) in self._seen:
                 continue
@@ -57,7 +65,7 @@ class _Search:
         used = f", which {user} uses," if user else ""
         return (
             f"{name!r}{used} is a {_kind(value)} and cannot be sent to a worker process: "
-            f"{_short(reason)}."
+            f"{_short(reason)}. {self._advice}"
         )
 
 
