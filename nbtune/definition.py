@@ -165,7 +165,7 @@ class Definition:
             raise SpecError(
                 "no budget: the search would never end. Give one of trials=60, time_limit=600 "
                 "(seconds), compute_time_limit= or max_total_steps=",
-                "trials",
+                "budget",
             )
 
     def _check_storable(self) -> None:

@@ -168,8 +168,7 @@ def _names() -> dict[str, Any]:
 
 def _in_options(error: SpecError) -> str:
     """Return the message with the spelling of options: ``--time-limit`` for ``time_limit=``."""
-    message = str(error)
-    if message.startswith("no budget"):
+    if error.path == "budget":
         return "no budget: the search would never end. Add --trials 60 or --time-limit 10m"
     known = function_parser().options
 
@@ -177,4 +176,4 @@ def _in_options(error: SpecError) -> str:
         name = f"--{match[1].replace('_', '-')}"
         return f"{name} " if name in known else match[0]
 
-    return re.sub(r"\b([a-z_]+)=", option, message)
+    return re.sub(r"\b([a-z_]+)=", option, str(error))
