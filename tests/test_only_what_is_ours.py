@@ -101,7 +101,7 @@ REVIEWED = {
     },
     "store/store.py": {
         "part.unlink(missing_ok=True)": OUR_NAME,
-        "(folder / 'lock').unlink(missing_ok=True)": "the lock of a sweep's folder made just before",
+        "(folder / 'lock').unlink(missing_ok=True)": "the lock of a folder made just before",
         "self.file.hardlink_to(part)": "fails where something has that name",
         "shutil.rmtree(folder, ignore_errors=True)": (
             "a sweep's folder, by the files in it",
