@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nbtune.arguments import finite
 from nbtune.engine import SweepEnded
 from nbtune.exceptions import SpecError
 
-__all__ = ["Every"]
+__all__ = ["Every", "callbacks_of", "check_callback"]
 
 
 class Every:
@@ -31,7 +32,7 @@ class Every:
     """
 
     def __init__(self, seconds: float, function: Callable[[Any], object]) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        if not (finite(seconds) or 0) > 0:
             raise SpecError(
                 f"Every({seconds!r}, ...): give a positive number of seconds", "seconds"
             )
@@ -55,3 +56,21 @@ class Every:
                 self.function(sweep)
 
         return hear
+
+
+def check_callback(name: str, callback: object) -> None:
+    """Raise `SpecError` when `callback` is neither a function nor an `Every`."""
+    if not isinstance(callback, Every) and not callable(callback):
+        raise SpecError(f"{name}={callback!r}: give a function of one event, or Every(...)", name)
+
+
+def callbacks_of(callbacks: object) -> list[Any]:
+    """Return the callbacks in a list or tuple; raise `SpecError` for anything else."""
+    if not isinstance(callbacks, list | tuple):
+        raise SpecError(
+            f"callbacks={callbacks!r}: give a list of functions, each called with an event",
+            "callbacks",
+        )
+    for callback in callbacks:
+        check_callback("callbacks", callback)
+    return list(callbacks)

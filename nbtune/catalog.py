@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbtune.exceptions import SweepError
 from nbtune.results import moments
 from nbtune.store import Store
 from nbtune.stored import stored_status
@@ -28,6 +29,8 @@ def load(name: str, store: Path | str | None = None) -> Sweep:
         When the store cannot be read, another user has written it, or every user may.
     """
     home = Store(store)
+    if not isinstance(name, str):
+        raise SweepError(f"load(name={name!r}): give a name that nbtune.sweeps() lists")
     return running_here(home, name) or Sweep.stored(home, home.sweep(name))
 
 

@@ -190,27 +190,7 @@ class Reporter:
         self._names.update(names)
 
     def _check_step(self, step: object, caller: Callable[[], str]) -> int:
-        try:
-            if isinstance(step, bool):
-                raise TypeError
-            number = operator.index(step)  # type: ignore[arg-type]
-        except TypeError:
-            if not (isinstance(step, float) and step.is_integer()):
-                raise ReportError(
-                    f"{caller()}: {self.step_name}={step!r} is not an integer; "
-                    "count steps 1, 2, 3, ..."
-                ) from None
-            number = int(step)
-        if number > MOST_STEPS:
-            raise ReportError(
-                f"{caller()}: {self.step_name}={number} is too large, at most {MOST_STEPS:,} steps "
-                "can be counted; count from 1"
-            )
-        if number < 1:
-            raise ReportError(
-                f"{caller()}: {self.step_name}={number} is not positive; the first step is 1, "
-                f"for instance `for {self.step_name} in range(1, n + 1)`"
-            )
+        number = _step(self.step_name, step, caller)
         if number <= self.last_step:
             raise ReportError(
                 f"{caller()}: {self.step_name}={number} does not grow, the last report was at "
@@ -225,6 +205,28 @@ def _is_integer(step: object) -> bool:
     except TypeError:
         return False
     return not isinstance(step, bool)
+
+
+def _step(name: str, step: object, caller: Callable[[], str]) -> int:
+    if _is_integer(step):
+        number = operator.index(step)  # type: ignore[arg-type]
+    else:
+        if not (isinstance(step, float) and step.is_integer()):
+            raise ReportError(
+                f"{caller()}: {name}={step!r} is not an integer; count steps 1, 2, 3, ..."
+            )
+        number = int(step)
+    if number > MOST_STEPS:
+        raise ReportError(
+            f"{caller()}: {name}={number} is too large, at most {MOST_STEPS:,} steps "
+            "can be counted; count from 1"
+        )
+    if number < 1:
+        raise ReportError(
+            f"{caller()}: {name}={number} is not positive; the first step is 1, "
+            f"for instance `for {name} in range(1, n + 1)`"
+        )
+    return number
 
 
 def _number(name: str, value: object, caller: Callable[[], str]) -> float:
@@ -334,13 +336,17 @@ def report(step: int | None = None, **metrics: Any) -> None:
     cell's last expression counts only where the cell has reported nothing.
     """
     reporter = active_reporter()
+    frame = sys._getframe(1)
     if reporter is None:
+        for name, value in metrics.items():
+            _number(name, value, lambda: _line_of(frame))
+        if step is not None:
+            _step("step", step, lambda: _line_of(frame))
         shown = {"step": step, **metrics} if step is not None else metrics
         sys.stdout.write(
             "  ".join(f"{name} {_short(value)}" for name, value in shown.items()) + "\n"
         )
         return
-    frame = sys._getframe(1)
     reporter.report(step, metrics, lambda: _line_of(frame))
 
 

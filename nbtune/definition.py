@@ -2,12 +2,14 @@
 
 import copy
 import inspect
+import keyword
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Literal
 
 import cloudpickle
 
+from nbtune.arguments import check_flag, finite, is_whole
 from nbtune.engine import Budget
 from nbtune.exceptions import SpaceError, SpecError
 from nbtune.objective import Objective
@@ -161,6 +163,12 @@ class Definition:
         self.setup_scheduler()
         self.setup_rules()
         self._check_deterministic()
+        if self.step in [goal.metric for goal in self.goals]:
+            raise SpecError(
+                f"step={self.step!r}: is the name of a metric too, so that report({self.step}=3) "
+                "could be either. Give one of them another name",
+                "step",
+            )
         if not self.budget.bounded and not searcher.finite:
             raise SpecError(
                 "no budget: the search would never end. Give one of trials=60, time_limit=600 "
@@ -256,6 +264,9 @@ def workers_of(
 ) -> Workers:
     """Return the workers that a number, None, a Dask cluster or an instance stands for."""
     if isinstance(workers, Workers):
+        Local(1, cpus=cpus, memory=memory)  # not used, but no less wrong than anywhere else
+        if finite(gpus) is None or gpus < 0:
+            raise SpecError(f"gpus={gpus!r}: give a number from 0", "gpus")
         return workers
     if workers is None:
         return Local(cpus=cpus, gpus=gpus, memory=memory)
@@ -280,7 +291,7 @@ def workers_of(
 
 def budget_of(
     *,
-    retries: object = 0,
+    retries: int = 0,
     retry_exceptions: bool = False,
     at_time_limit: object = "stop",
     **limits: object,
@@ -292,14 +303,14 @@ def budget_of(
             "limit of time is reached, or 'drain', to let them run to their end",
             "at_time_limit",
         )
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+    check_flag("sweep", "Sweep", "retry_exceptions", retry_exceptions)
+    if not is_whole(retries, 0):
         raise SpecError(f"retries={retries!r}: give a whole number from 0", "retries")
     for name, value in limits.items():
         whole = name in ("trials", "max_total_steps", "trial_max_steps")
-        kind: Any = int if whole else (int, float)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:
+        if not is_whole(value, 1) if whole else (finite(value) or 0) <= 0:
             wanted = "a whole number from 1" if whole else "a positive number of seconds"
             raise SpecError(f"{name}={value!r}: give {wanted}", name)
     return Budget(
@@ -324,7 +335,7 @@ def rules_of(stop_when: object) -> tuple[StopRule, ...]:
 
 def identifier(value: object, name: str) -> str:
     """Return `value` if it can name a keyword of ``report``."""
-    if not isinstance(value, str) or not value.isidentifier():
+    if not isinstance(value, str) or not value.isidentifier() or keyword.iskeyword(value):
         raise SpecError(f"{name}={value!r}: give a name such as 'epoch'", name)
     return value
 

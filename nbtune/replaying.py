@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbtune.arguments import check_count
 from nbtune.curves import Curve, curves_from
 from nbtune.definition import goals_of, identifier, seed_of
 from nbtune.engine import Budget, Engine, Snapshot
@@ -114,8 +115,7 @@ def replay(
             "give one name",
             "maximize" if maximize is not None else "minimize",
         )
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise SpecError(f"workers={workers!r}: give a number of slots from 1", "workers")
+    check_count("workers", workers, Simulated.most_slots)
     return replay_curves(
         curves_from(table, metric=goal.metric, seconds=seconds),
         goals=[goal],

@@ -1,12 +1,14 @@
 """What a sweep has found: best trials, and DataFrames over trials and reports."""
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from nbtune.arguments import check_flag, finite, is_whole
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
@@ -171,11 +173,13 @@ def best_value(snapshot: Snapshot) -> Any:
 
 def _reference_scores(reference: Mapping[str, float], goals: Sequence[Goal]) -> Scores:
     metrics = [goal.metric for goal in goals]
-    scores = scores_of(goals, reference.get) if set(reference) == set(metrics) else None
+    named = isinstance(reference, Mapping) and set(reference) == set(metrics)
+    whole = named and all(finite(value) is not None for value in reference.values())
+    scores = scores_of(goals, reference.get) if whole else None
     if scores is None or -math.inf in scores:
         example = ", ".join(f"{metric!r}: ..." for metric in metrics)
         raise SpecError(
-            f"reference={dict(reference)!r}: give a finite value of each objective, {{{example}}}",
+            f"reference={reference!r}: give a finite value of each objective, {{{example}}}",
             "reference",
         )
     return scores
@@ -378,6 +382,9 @@ class Results(ABC):
         With several objectives by non-dominated sorting: front by front, and in each the trials
         first that stand farthest from their neighbours (`nbtune.pareto.nsga_order`).
         """
+        if not is_whole(k, 0):
+            raise SpecError(f"top(k={k!r}): give how many trials, a whole number from 0", "k")
+        check_flag("top", "top", "only_completed", only_completed)
         return self._answers().top(k, only_completed=only_completed)
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
@@ -410,12 +417,25 @@ class Results(ABC):
 
     def trial(self, number: int) -> Trial:
         """Return one trial with its reports, log and failure."""
-        answers = self._answers()
-        found = answers.trial(number)
+        found = self._answers().trial(self._number_of(number))
         if found is None:
-            count = sum(answers.counts.values())
-            raise SweepError(f"sweep {self.name!r} has {count} trials, no trial {number}.")
+            raise self._no_trial(number)
         return found
+
+    def _number_of(self, trial: object) -> int:
+        """Return the number of a trial of this sweep, given as such or as the trial itself."""
+        number = trial.number if isinstance(trial, Trial) else trial
+        try:
+            index = -1 if isinstance(number, bool) else operator.index(number)  # type: ignore[arg-type]
+        except TypeError:
+            index = -1
+        if not 0 <= index < sum(self._answers().counts.values()):
+            raise self._no_trial(number)
+        return index
+
+    def _no_trial(self, number: object) -> SweepError:
+        count = sum(self._answers().counts.values())
+        return SweepError(f"sweep {self.name!r} has {count} trials, no trial {number!r}.")
 
     @property
     def trials(self) -> "pd.DataFrame":

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from nbtune.arguments import check_integer
+from nbtune.arguments import check_integer, finite
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores, scores_of
 from nbtune.registry import Registry
@@ -74,6 +74,11 @@ class MetricThreshold(StopRule):
         *,
         direction: Literal["maximize", "minimize"] | None = None,
     ) -> None:
+        if not isinstance(metric, str) or not metric:
+            raise SpecError(
+                f"MetricThreshold({metric!r}, {value!r}): needs a metric's name",
+                "stop_when.metric",
+            )
         self.metric = metric
         self.value = _finite(f"MetricThreshold({metric!r}, {value!r})", value)
         if direction not in (None, "maximize", "minimize"):
@@ -299,6 +304,7 @@ registry: Registry[StopRule] = Registry(
 
 def _finite(call: str, value: object) -> float:
     """Return a finite float, or raise the error that begins with `call`."""
-    if isinstance(value, bool) or not hasattr(value, "__float__") or not math.isfinite(value):
+    number = finite(value)
+    if number is None:
         raise SpecError(f"{call}: {value!r} is not a finite number", "stop_when")
-    return float(value)
+    return number

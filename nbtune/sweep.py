@@ -4,15 +4,15 @@ import asyncio
 import copy
 import random
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbtune import pickling
-from nbtune.arguments import check_flag
-from nbtune.callbacks import Every
+from nbtune.arguments import check_count, check_flag, check_numbers, check_params, finite
+from nbtune.callbacks import Every, callbacks_of, check_callback
 from nbtune.changes import with_changes
 from nbtune.context import alone
 from nbtune.curves import curves_of
@@ -29,7 +29,7 @@ from nbtune.definition import (
 from nbtune.editing import edited, edited_space, edits_frame, refixed, store_edit, whole_space
 from nbtune.elsewhere import ask_owner, released
 from nbtune.engine import Engine, Snapshot, SweepStatus
-from nbtune.exceptions import SweepError
+from nbtune.exceptions import SpecError, SweepError
 from nbtune.launching import create_row, engine_of, store_definition
 from nbtune.naming import free_name
 from nbtune.notebook import cell_title, has_dashboard, is_interactive, notebook_names
@@ -63,7 +63,7 @@ from nbtune.waiting import (
     wait_for,
 )
 from nbtune.warm import all_earlier, warn_of_strangers
-from nbtune.workers import Workers
+from nbtune.workers import Simulated, Workers
 from nbtune.workers.byhand import ByHand, LoopTrial
 
 if TYPE_CHECKING:
@@ -243,6 +243,8 @@ class Sweep(Results):
             setup=setup_of(setup),
         )
         self._definition.check()
+        callbacks = callbacks_of(callbacks)
+        check_flag("sweep", "Sweep", "replace", replace)
         warn_of_strangers(self._definition.earlier, self.space)
         self._name = free_name(self._store, name, default=objective.name, replace=replace)
         self._shipment = Shipment(self._store, self._name, objective.call)
@@ -389,6 +391,11 @@ class Sweep(Results):
         WaitInterrupted
             A KeyboardInterrupt that says how to stop the sweep.
         """
+        if timeout is not None and (finite(timeout) is None or timeout < 0):
+            raise SpecError(
+                f"timeout={timeout!r}: give a number of seconds from 0, or leave it out",
+                "timeout",
+            )
         with self._progress_shown() as show:
             return self._wait(timeout, PausedNotice(self._name), show)
 
@@ -453,6 +460,7 @@ class Sweep(Results):
 
     def while_waiting(self, callback: Callable[[], None]) -> None:
         """Call `callback` in the waiting thread at each tick of `wait`, and once at its end."""
+        check_callback("callback", callback)
         self._waiting_calls.append(callback)
 
     def _call_waiting(self) -> None:
@@ -477,7 +485,7 @@ class Sweep(Results):
 
     def kill(self, trial: int | Trial) -> None:
         """End one running trial now, with its child processes; the sweep goes on."""
-        number = trial if isinstance(trial, int) else trial.number
+        number = self._number_of(trial)
         self._order("kill", lambda engine: engine.kill(number), trial=number)
 
     def resume(
@@ -641,6 +649,7 @@ class Sweep(Results):
 
         A sweep that does not run keeps them, and tries them first when it goes on.
         """
+        check_params("enqueue", params)
         with self._guard:
             if self._row is None:
                 space = self.space
@@ -716,6 +725,7 @@ class Sweep(Results):
 
     def subscribe(self, callback: Callable[[Any], None] | Every) -> None:
         """Call `callback` with each event from now on, in a thread of its own."""
+        check_callback("callback", callback)
         if isinstance(callback, Every):
             callback = callback.of(self)
         with self._listening:
@@ -904,7 +914,9 @@ class Sweep(Results):
         """
         home = Store(store)
         check_state(state)
-        chosen = free_name(home, name or state["name"], default="", replace=replace)
+        check_flag("sweep", "from_state_dict", "replace", replace)
+        wanted = state["name"] if name is None else name
+        chosen = free_name(home, wanted, default="", replace=replace)
         if replace and home.find(chosen) is not None:
             _end_running(home, chosen)
             home.delete(chosen)
@@ -930,7 +942,7 @@ class Sweep(Results):
 
         Its rung, its rank among how many, its score and the cutoff that it had to reach.
         """
-        return self._told().explain(trial if isinstance(trial, int) else trial.number)
+        return self._told().explain(self._number_of(trial))
 
     def _told(self) -> Scheduler:
         """Return a scheduler that has been told what the sweep's own was."""
@@ -945,7 +957,13 @@ class Sweep(Results):
 
     @selected.setter
     def selected(self, numbers: Sequence[int] | None) -> None:
-        self._selected = None if numbers is None else sorted(numbers)
+        if numbers is None:
+            self._selected = None
+            return
+        chosen, count = check_numbers("selected", numbers), len(self.snapshot().trials)
+        if chosen and chosen[-1] >= count:
+            raise SpecError(f"selected={numbers!r}: give numbers below {count}", "selected")
+        self._selected = chosen
 
     def rerun(self, params: Params | None = None, **changes: Any) -> Any:
         """Run the objective here, once, outside the search; reports are shown, not stored.
@@ -973,6 +991,8 @@ class Sweep(Results):
 
     def _chosen(self, params: Params | None, changes: Mapping[str, Any] | None = None) -> Params:
         """Return these params, checked and completed, or those of the one best trial."""
+        if params is not None:
+            check_params("params", params)
         known = self.snapshot().space  # a trial may be of a space that was edited since
         given = {**(params or {}), **(changes or {})}
         space = refixed(known, given, lambda: self._shipment.call)
@@ -994,6 +1014,8 @@ class Sweep(Results):
             ``sweep.apply(params=sweep.best[0].params)``; those left out take their defaults.
         """
         params = self._chosen(params)
+        if not isinstance(namespace, MutableMapping | None):
+            raise SpecError(f"namespace={namespace!r}: give a dict, such as globals()", "namespace")
         (notebook_names() if namespace is None else namespace).update(params)
         return params
 
@@ -1019,6 +1041,8 @@ class Sweep(Results):
             Its ``seconds``, the share ``saved``, ``steps`` and ``best``, and its ``snapshot``.
         """
         definition = self._definition
+        if workers is not None:
+            check_count("workers", workers, Simulated.most_slots)
         return replay_curves(
             curves_of(self.snapshot().trials, self.goal.metric),
             goals=definition.goals,

@@ -140,7 +140,7 @@ def duration(text: str) -> float:
             f"{text!r} is not a time; write seconds (90), or 90s, 10m, 1h30m, 2d"
         )
     if seconds <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time at all")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time at all; write seconds (90), or 10m")
     return seconds
 
 

@@ -100,7 +100,8 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
         if not callable(function):
             kind = type(function).__name__
             raise UsageError(f"{options.function} is a {kind}, not a function to tune")
-        options.name = options.name or f"{options.function.rpartition('.')[2]}_sweep"
+        if options.name is None:
+            options.name = f"{options.function.rpartition('.')[2]}_sweep"
         self._check(options)
 
         from nbtune.objective import declared, from_function
@@ -111,7 +112,7 @@ class TuneMagics(Magics):  # type: ignore[misc]  # IPython ships no types
 
     def _tune_command(self, words: list[str]) -> None:
         options = function_parser().read(words)
-        options.name = options.name or options.function
+        options.name = options.function if options.name is None else options.name
         if options.name is None:
             raise UsageError("the sweep's name is missing: %tune NAME --command LINE ...")
         if not options.param:

@@ -74,6 +74,10 @@ class Command:
         shell: bool = False,
     ) -> None:
         self.line = line if isinstance(line, str) else shlex.join(_texts(line))
+        if not isinstance(shell, bool):
+            raise SpecError(f"shell={shell!r}: give True or False", "shell")
+        if cwd is not None and (not isinstance(cwd, str | os.PathLike) or not os.fspath(cwd)):
+            raise SpecError(f"cwd={cwd!r}: give a folder's path", "cwd")
         self._shell = shell
         self._words = [Template(word) for word in _words(line, shell=shell)]
         self._env = {name: Template(text) for name, text in _environment(env).items()}
@@ -245,7 +249,11 @@ def _environment(env: Any) -> dict[str, str]:
         raise SpecError(f"env={env!r}: give a dict of str to str", "env")
     for name in env:
         if not name or "=" in name or "\0" in name + env[name]:
-            raise SpecError(f"env: {name!r} cannot be set to {env[name]!r}", "env")
+            raise SpecError(
+                f"env: {name!r} cannot be set to {env[name]!r}: give a name without '=', and text "
+                "without NUL",
+                "env",
+            )
     return dict(env)
 
 

@@ -43,7 +43,9 @@ def tunable(*misused: Any, **declared: Any) -> Callable[[F], F]:
         When a name is not a parameter of the function.
     """
     if misused:
-        raise ObjectiveError("tunable takes names: write @tunable(lr=Real(1e-4, 1e-1, log=True))")
+        raise ObjectiveError(
+            f"tunable takes names, got {misused[0]!r}: write @tunable(lr=Real(1e-4, 1e-1))"
+        )
     Space(declared)  # refuses here and now what is no space
 
     def declare(function: F) -> F:

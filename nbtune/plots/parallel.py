@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from nbtune.engine import Snapshot
+from nbtune.exceptions import SpecError
 from nbtune.pareto import front_numbers, scores_table
 from nbtune.plots import theme
 from nbtune.plots.curves import CurveScene, CurveView
@@ -413,7 +414,21 @@ def dimension(axis: Axis, scene: ParallelScene) -> dict[str, Any]:
 
 
 def figure(snapshot: Snapshot, paths: Sequence[str] | None = None) -> go.Figure:
-    """Return the parallel coordinates as a figure of their own."""
+    """Return the parallel coordinates as a figure of their own.
+
+    Raises
+    ------
+    SpecError
+        When `paths` is no list of params of the space.
+    """
+    known = [dim.path for dim in snapshot.space.dims]
+    if paths is not None and (
+        not isinstance(paths, list | tuple) or not paths or not all(path in known for path in paths)
+    ):
+        raise SpecError(
+            f"params={paths!r}: give a list of params. Known: {', '.join(known)}.",
+            "params",
+        )
     book = CurveBook(snapshot.goal.metric)
     book.read(snapshot.trials)
     made = scene(snapshot, book, CurveView(book).scene(snapshot), paths)

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import replace
 
-from nbtune.arguments import check_integer
+from nbtune.arguments import check_flag, check_integer
 from nbtune.decision import Complete, Continue, Decision, Move, Promote, Reject, Sample, Wait
 from nbtune.exceptions import NbtuneWarning, SpecError, nearest
 from nbtune.schedulers.asha_promotion import PromotionRungs
@@ -70,7 +70,9 @@ class Hyperband(Scheduler):
         )
         self.brackets = check_integer("scheduler", "Hyperband", "brackets", brackets, 1)
         self.type = _check_type(type)
-        self.keep_size_ratios = bool(keep_size_ratios)
+        self.keep_size_ratios = check_flag(
+            "scheduler", "Hyperband", "keep_size_ratios", keep_size_ratios
+        )
         if keep_size_ratios and type == "stopping":
             warnings.warn(
                 "Hyperband(keep_size_ratios=True): has no effect with type='stopping'",

@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Sequence
 
-from nbtune.arguments import check_share
+from nbtune.arguments import check_flag, check_share
 from nbtune.decision import Continue, Stop
 from nbtune.schedulers.peer_rule import PeerRule
 
@@ -86,7 +86,9 @@ class TruncationRule(PeerRule):
     ) -> None:
         super().__init__(grace_period, interval, min_samples)
         self.share = check_share("scheduler", "TruncationRule", "share", share)
-        self.include_finished = bool(include_finished)
+        self.include_finished = check_flag(
+            "scheduler", "TruncationRule", "include_finished", include_finished
+        )
 
     def setup(self, *, seed: int, step_name: str = "epoch", max_t: int | None = None) -> None:
         """Take the step's name; forget every trial."""

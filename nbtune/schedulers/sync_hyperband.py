@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from nbtune.arguments import check_integer
+from nbtune.arguments import check_flag, check_integer
 from nbtune.decision import (
     Complete,
     Continue,
@@ -137,7 +137,7 @@ class SyncHyperband(Scheduler):
         self.reduction_factor = check_integer(
             "scheduler", name, "reduction_factor", reduction_factor, 2
         )
-        self.resume = bool(resume)
+        self.resume = check_flag("scheduler", name, "resume", resume)
         self.rounds = (
             None if rounds is None else check_integer("scheduler", name, "rounds", rounds, 1)
         )

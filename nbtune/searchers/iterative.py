@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbtune.arguments import LARGEST
 from nbtune.exceptions import SpaceError, SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
@@ -70,7 +71,7 @@ class Iterative(Searcher):
 
     def __init__(self, tuner: Tuner | str, iterations: int, **tuner_params: Any) -> None:
         whole = isinstance(iterations, int | np.integer) and not isinstance(iterations, bool)
-        if not whole or iterations < 1:
+        if not whole or not 1 <= iterations <= LARGEST:
             raise SpecError(
                 f"Iterative(iterations={iterations!r}): give a whole number of rounds from 1",
                 "searcher.iterations",

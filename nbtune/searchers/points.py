@@ -27,7 +27,7 @@ class Points(Searcher):
     prefetch = 16
 
     def __init__(self, params: Iterable[Mapping[str, Any]]) -> None:
-        if not isinstance(params, Iterable):
+        if not isinstance(params, Iterable) or isinstance(params, str | bytes | Mapping):
             raise SpecError(f"Points: got {params!r}, not a list of dicts", "searcher.params")
         self.params = list(params)
         for index, point in enumerate(self.params):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbtune.arguments import check_integer
+from nbtune.arguments import check_integer, finite
 from nbtune.exceptions import SpecError
 from nbtune.searchers.base import Searcher
 from nbtune.searchers.tokens import Tokens
@@ -269,8 +269,8 @@ def _require_torch() -> None:
 
 def _number(name: str, value: object, low: float, high: float, *, strict: bool = False) -> float:
     """Return `value` as a float if it is from `low` to below `high`; if `strict` above `low`."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+    number = finite(value) if isinstance(value, numbers.Real) else None
+    number = math.nan if number is None else number
     if low <= number < high and not (strict and number == low):
         return number
     lower = f"above {low:g}" if strict else f"of at least {low:g}"

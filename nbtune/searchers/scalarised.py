@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
 from nbtune.space import Space
@@ -55,6 +56,8 @@ class Scalarised(Searcher):
     """
 
     def __init__(self, searcher: Searcher) -> None:
+        if not isinstance(searcher, Searcher):
+            raise SpecError(f"Scalarised({searcher!r}): give a searcher as Bayes()", "searcher")
         self.searcher = searcher
         self.starts_with_defaults = searcher.starts_with_defaults
         self.apart = searcher.apart

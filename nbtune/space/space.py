@@ -17,6 +17,8 @@ from nbtune.space.narrowing import admits, covers
 
 __all__ = ["Dimension", "Space"]
 
+_DEEPEST = 50  # nested spaces: each walk over a space is a recursion
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
@@ -67,12 +69,8 @@ class Space(Mapping[str, Domain], Branch):
     __slots__ = ("_dims", "_domains")
 
     def __init__(self, domains: Mapping[str, Any]) -> None:
-        if not isinstance(domains, Mapping):
-            raise SpaceError(
-                f"Space: got {short(domains)}, allowed is a dict of domains, "
-                "as in Space({'lr': Real(0.0, 1.0)})."
-            )
-        self._domains = {_name(name): _domain(name, value) for name, value in domains.items()}
+        items = _mapping("Space", domains).items()
+        self._domains = {_name(name): _domain(name, value) for name, value in items}
         _check_flat_names(self)
         self._dims = tuple(_dimensions(self))
 
@@ -230,7 +228,7 @@ class Space(Mapping[str, Domain], Branch):
             When a name is unknown, or a new domain has values that the old one has not.
         """
         changed = dict(self._domains)
-        for name, value in domains.items():
+        for name, value in _mapping("narrow", domains).items():
             if name not in self:
                 raise SpaceError(f"{name}: unknown name. {nearest(str(name), self)}")
             old, new = self[name], _domain(name, value)
@@ -253,7 +251,7 @@ class Space(Mapping[str, Domain], Branch):
             When a name is unknown, or a plain value that is no number takes a number's place.
         """
         changed = dict(self._domains)
-        for name, value in domains.items():
+        for name, value in _mapping("narrow", domains).items():
             if name not in self:
                 raise SpaceError(f"{name}: unknown name. {nearest(str(name), self)}")
             old, new = self[name], _domain(name, value)
@@ -366,6 +364,8 @@ def _fixed(old: Domain, value: Any, name: str) -> Any:
     """Return the value at which a param is fixed; of numbers it may lie outside the old bounds."""
     if admits(old, value):
         return old.validate(value, name)
+    if isinstance(value, float) and not math.isfinite(value) and _is_number(old.default):
+        raise old.error(name, f"got {value}, allowed is a finite number.")
     if isinstance(old, Choice) or _is_number(value) is _is_number(old.default):
         return value
     raise old.error(name, f"got {short(value)}, allowed is a value like {short(old.default)}.")
@@ -387,6 +387,15 @@ def _branch_of(domain: Domain | None, value: Any) -> Space | None:
     if not isinstance(domain, Choice) or not domain.branches or not isinstance(value, Mapping):
         return None
     return dict(_spaces(domain)).get(domain.index(value)) if admits(domain, value) else None
+
+
+def _mapping(what: str, domains: Any) -> Mapping[str, Any]:
+    if not isinstance(domains, Mapping):
+        raise SpaceError(
+            f"{what}: got {short(domains)}, allowed is a dict of domains, "
+            "as in Space({'lr': Real(0.0, 1.0)})."
+        )
+    return domains
 
 
 def _name(name: Any) -> str:
@@ -456,6 +465,10 @@ def _check_flat_names(space: Space) -> None:
     seen: dict[str, tuple[str, ...]] = {}
     for keys in _leaves(space):
         path = ".".join(keys)
+        if len(keys) > _DEEPEST:
+            raise SpaceError(
+                f"{short(path)}: is {len(keys)} spaces deep, allowed are {_DEEPEST}. Flatten it."
+            )
         if seen.setdefault(path, keys) != keys:
             raise SpaceError(f"{path}: two params have this name in tables. Rename one of them.")
 

@@ -16,6 +16,7 @@ from nbtune.decision import Decision
 from nbtune.trial import Failure, Params, Report
 
 __all__ = [
+    "MOST_SLOTS",
     "Assignment",
     "Ended",
     "Event",
@@ -27,6 +28,9 @@ __all__ = [
     "Warned",
     "Workers",
 ]
+
+MOST_SLOTS = 4096
+"""How many slots there can be at once: each is a process, or a thread, with its connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

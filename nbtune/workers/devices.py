@@ -16,6 +16,7 @@ __all__ = ["in_words", "pack", "usable", "visible_devices"]
 
 _VARIABLE = "CUDA_VISIBLE_DEVICES"
 _ORDER = "CUDA_DEVICE_ORDER"
+_MOST = 1024
 _LEAST = 0.01  # of a GPU; a CUDA context alone takes some hundred megabytes
 
 
@@ -70,7 +71,7 @@ def _check(gpus: object) -> None:
     fits = (
         isinstance(gpus, int | float)
         and not isinstance(gpus, bool)
-        and (_LEAST <= gpus < 1 or (gpus >= 1 and gpus < math.inf and gpus == int(gpus)))
+        and (_LEAST <= gpus < 1 or (1 <= gpus <= _MOST and gpus == int(gpus)))
     )
     if not fits:
         raise SpecError(

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from nbtune.arguments import check_count
 from nbtune.context import Reporter
 from nbtune.decision import Decision, Stop
-from nbtune.exceptions import SpecError, WorkerError
+from nbtune.exceptions import WorkerError
 from nbtune.objective.preparation import Preparation
 from nbtune.trial import Params, Report
 from nbtune.workers.base import (
+    MOST_SLOTS,
     Assignment,
     Ended,
     Event,
@@ -42,8 +44,7 @@ class Inline(Workers):
     in_processes = False
 
     def __init__(self, slots: int = 1) -> None:
-        if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
-            raise SpecError(f"slots={slots!r}: a whole number of at least 1 is needed.", "slots")
+        check_count("slots", slots, MOST_SLOTS)
         self.slots = slots
         self._threads: list[_Slot] = []
 

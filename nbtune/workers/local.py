@@ -2,9 +2,10 @@
 
 import os
 
+from nbtune.arguments import check_count, finite
 from nbtune.decision import Decision
 from nbtune.exceptions import SpecError, WorkerError
-from nbtune.workers.base import Assignment, Inbox, Job, Workers
+from nbtune.workers.base import MOST_SLOTS, Assignment, Inbox, Job, Workers
 from nbtune.workers.core_shares import CoreShare, process_cores
 from nbtune.workers.cores import available_cores, share_out, thread_limits
 from nbtune.workers.devices import in_words, visible_devices
@@ -77,14 +78,16 @@ class Local(Workers):
         memory: int | str | None = None,
         pin: bool = False,
     ) -> None:
-        _check_count("slots", slots if slots is not None else 1)
-        _check_count("cpus", cpus)
+        check_count("slots", slots if slots is not None else 1, MOST_SLOTS)
+        check_count("cpus", cpus, MOST_SLOTS)
+        if not isinstance(pin, bool):
+            raise SpecError(f"pin={pin!r}: give True or False.", "pin")
         self._shares_cores = slots is None
         self.cpus = cpus
         self.gpus = gpus
         self.pin = pin
         self.memory = None if memory is None else bytes_of(memory)
-        devices = visible_devices(gpus) if gpus else None
+        devices = None if finite(gpus) == 0 else visible_devices(gpus)
         if slots is None:
             slots = available_cores() // cpus
             if self.memory is not None:
@@ -217,8 +220,3 @@ class Local(Workers):
         if self.memory is not None:
             parts.append(shown(self.memory))
         return f"{super().describe()}{':' if len(parts) > 1 else ','} {', '.join(parts)} each"
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(f"{name}={value!r}: a whole number of at least 1 is needed.", name)

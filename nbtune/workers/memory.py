@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from nbtune.arguments import finite
 from nbtune.controlgroups import MEMBERSHIP, ROOT, groups_of
 from nbtune.exceptions import SpecError
 
@@ -50,7 +51,7 @@ def bytes_of(memory: object) -> int:
         if match is not None and match[2] in _UNITS:
             size = float(match[1]) * _UNITS[match[2]]
     elif isinstance(memory, int | float) and not isinstance(memory, bool):
-        size = memory
+        size = math.nan if finite(memory) is None else memory
     if not math.isfinite(size):
         raise SpecError(
             f"memory={memory!r}: give a number of bytes, or text with a unit: '500 MB' and '2 GB' "

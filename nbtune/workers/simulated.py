@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
+from nbtune.arguments import check_count, finite
 from nbtune.context import Reporter
 from nbtune.decision import Complete, Continue, Decision, Reject, Stop
 from nbtune.exceptions import SpecError, WorkerError
@@ -114,12 +115,15 @@ class Simulated(Workers):
 
     _clock: VirtualInbox  # since `open`: a queue would keep these workers from being pickled
 
+    most_slots = 1_000_000
+    """How many slots there can be at once."""
+
     def __init__(
         self, slots: int = 2, *, seconds: float | Callable[[Params, int], float] = 1.0
     ) -> None:
-        if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
-            raise SpecError(f"slots={slots!r}: a whole number of at least 1 is needed.", "slots")
-        if not callable(seconds) and not seconds >= 0:
+        check_count("slots", slots, self.most_slots)
+        number = finite(seconds)
+        if (number is None or number < 0) and (isinstance(seconds, type) or not callable(seconds)):
             raise SpecError(f"seconds={seconds!r}: a time of at least 0 is needed.", "seconds")
         self.slots = slots
         self._seconds = seconds

@@ -32,7 +32,7 @@ def test_unknown_option_is_named_before_a_missing_name(refusal):
         ("--wait=yes", "--wait takes no value"),
         ("--time-limit soon", "--time-limit: 'soon' is not a time; write seconds (90), or 90s"),
         ("--time-limit 1h30", "--time-limit: '1h30' is not a time"),
-        ("--time-limit 0", "--time-limit: '0' is no time at all"),
+        ("--time-limit 0", "--time-limit: '0' is no time at all; write seconds (90), or 10m"),
         ("--trial-time-limit ''", "--trial-time-limit: '' is not a time"),
         ("--gpus -1", "--gpus: -1 is not a number from 0 up"),
         ("--gpus all", "--gpus: 'all' is not a number"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbtune.arguments import check_flag, check_integer, check_known
+from nbtune.arguments import check_flag, check_integer, check_known, check_number
 from nbtune.exceptions import SpecError
 from nbtune.pareto import Scores
 from nbtune.searchers.base import Searcher
@@ -124,8 +124,8 @@ class Bayes(Searcher):
         self.acquisition = check_known(
             *_OWNER, "acquisition", acquisition, (*_ACQUISITIONS, "gp_hedge")
         )
-        self.xi = xi
-        self.kappa = kappa
+        self.xi = check_number(*_OWNER, "xi", xi)
+        self.kappa = check_number(*_OWNER, "kappa", kappa)
         self.searcher_data = check_known(*_OWNER, "searcher_data", searcher_data, FEEDS)
         self.maxt_pending = check_flag(*_OWNER, "maxt_pending", maxt_pending)
         self.prefetch = check_integer(*_OWNER, "prefetch", prefetch, 0)

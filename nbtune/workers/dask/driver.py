@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from nbtune.arguments import check_count, finite
 from nbtune.decision import Decision
 from nbtune.exceptions import SpecError, WorkerError
 from nbtune.objective import payload
-from nbtune.workers.base import Assignment, Ended, Inbox, Job, SlotReady, Workers
+from nbtune.workers.base import MOST_SLOTS, Assignment, Ended, Inbox, Job, SlotReady, Workers
 from nbtune.workers.dask.cluster import Cluster
 from nbtune.workers.dask.host import Duties
 from nbtune.workers.dask.session import Room, Session, new_nonce
@@ -69,9 +70,9 @@ class Dask(Workers):
         gpus: float = 0,
     ) -> None:
         for name, value in ("slots", slots), ("slots_per_worker", slots_per_worker):
-            _check_count(name, 1 if value is None else value)
-        _check_count("cpus", cpus)
-        if isinstance(gpus, bool) or not isinstance(gpus, int | float) or gpus < 0:
+            check_count(name, 1 if value is None else value, MOST_SLOTS)
+        check_count("cpus", cpus, MOST_SLOTS)
+        if (number := finite(gpus)) is None or number < 0:
             raise SpecError(f"gpus={gpus!r}: a number from 0 is needed.", "gpus")
         self._room = Room(slots=slots, slots_per_worker=slots_per_worker, cpus=cpus, gpus=gpus)
         self._cluster = Cluster.of(cluster)
@@ -238,8 +239,3 @@ class Dask(Workers):
         workers = f"{self._hosts} Dask worker{'s' * (self._hosts != 1)}"
         gpus = f", {self._room.gpus:g} GPU each" if self._room.gpus else ""
         return f"{super().describe()} on {workers} at {self._cluster.address}{gpus}"
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(f"{name}={value!r}: a whole number of at least 1 is needed.", name)
