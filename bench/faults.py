@@ -7,6 +7,7 @@
     python bench/faults.py rounds 20     the tests of faults so many times over: failures in all
     python bench/faults.py kills 200     SIGKILLs of the driver: what of its trials is lost
     python bench/faults.py environments  no descriptors, closed streams ...: what is said
+    python bench/faults.py input         bad input over the public API and the magics: what is said
 
 Machines are noisy: the load is part of every line.
 """
@@ -16,12 +17,14 @@ import gc
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -205,7 +208,29 @@ def environments(arguments):
         yield {"environment": name, **seen, "as expected": as_expected}
 
 
-TASKS = back, together, leaks, watch, rounds, kills, environments
+def input(arguments):  # noqa: A001 - the task's name
+    """Give the whole API what it must refuse; every case is one error, and none takes 10 s."""
+    from bad_inputs import World, cases, verdict
+
+    def late(signum, frame):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, late)
+    world, counts = World(Path(tempfile.mkdtemp())), Counter(clear=0, unclear=0, silent=0, raw=0)
+    try:
+        for case in cases():
+            signal.alarm(10)
+            outcome, said = verdict(case, world)
+            signal.alarm(0)
+            counts["hang" if said.startswith("TimeoutError") else outcome] += 1
+            if outcome != "clear":
+                yield {"input": case.name, outcome: said}
+    finally:
+        world.close()
+    yield {"inputs": counts.total(), **counts}
+
+
+TASKS = back, together, leaks, watch, rounds, kills, environments, input
 
 
 def main():
