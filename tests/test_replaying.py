@@ -182,7 +182,7 @@ def test_curves_that_skip_the_rungs_say_what_to_change():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"workers": 0}, "workers=0: give a number of slots from 1"),
+        ({"workers": 0}, "workers=0: a whole number of at least 1"),
         ({"minimize": "loss"}, "a table is replayed for one metric"),
         ({"scheduler": "hyperbrand"}, "Did you mean 'hyperband'"),
         ({"step": "an epoch"}, "step='an epoch': give a name"),

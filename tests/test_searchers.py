@@ -228,15 +228,15 @@ def test_points_that_the_space_does_not_have_are_refused_by_position():  # FEATU
         Points([{"m": 1}]).setup(space, seed=0)
 
 
-@pytest.mark.parametrize("params", [[3], {"n": 3}, "n"])
-def test_points_must_be_dicts(params):
-    with pytest.raises(SpecError, match=r"Points: params\[0\] is .*, not a dict"):
+def test_points_must_be_dicts():
+    with pytest.raises(SpecError, match=r"Points: params\[0\] is 3, not a dict"):
+        Points([3])
+
+
+@pytest.mark.parametrize("params", [3, {"n": 3}, "n"])
+def test_points_must_be_a_list(params):
+    with pytest.raises(SpecError, match="Points: got .*, not a list of dicts"):
         Points(params)
-
-
-def test_points_must_be_a_list():
-    with pytest.raises(SpecError, match="Points: got 3, not a list of dicts"):
-        Points(3)
 
 
 def test_grid_and_points_do_not_start_with_the_defaults():
