@@ -235,7 +235,7 @@ def test_points_must_be_dicts():
 
 @pytest.mark.parametrize("params", [3, {"n": 3}, "n"])
 def test_points_must_be_a_list(params):
-    with pytest.raises(SpecError, match="Points: got .*, not a list of dicts"):
+    with pytest.raises(SpecError, match=r"Points: got .*, not a list of dicts"):
         Points(params)
 
 

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from nbtune.exceptions import ObjectiveError
+
 __all__ = ["per_worker"]
 
 T = TypeVar("T")
@@ -39,5 +41,12 @@ def per_worker(function: Callable[[], T]) -> Callable[[], T]:
     For what cannot be sent to workers or takes long to make, such as an XGBoost ``DMatrix``: trials
     call it, and those of one worker process share the value. It is no trial's own: a trial that
     changes it changes it for later ones.
+
+    Raises
+    ------
+    ObjectiveError
+        When it cannot be called.
     """
+    if not callable(function):
+        raise ObjectiveError(f"per_worker({function!r}): give a function without arguments")
     return _PerWorker(function, secrets.token_hex(8))
