@@ -233,13 +233,14 @@ def test_replace_starts_over(shell, swept):
 
 
 def test_resume_goes_on_with_the_stored_trials(shell, swept):
+    before = swept.snapshot().trials
     shell.user_ns.pop("quick")
 
     shell.run_cell(tune("quick --maximize score --trials 6 --resume --wait --quiet")).raise_error()
 
     trials = shell.user_ns["quick"].snapshot().trials
     assert len(trials) == 6
-    assert trials[:4] == swept.snapshot().trials
+    assert trials[:4] == before
 
 
 SLOW = "import time\nx: Real(0, 1) = 0.5\nfor _ in range(1000):\n    time.sleep(0.02)\n"
