@@ -5,10 +5,14 @@ import time
 
 import pytest
 
-from nbtune import Real, Sweep, report
+from nbtune import Real, Sweep, current_trial, report
 from nbtune.context import MOST_STEPS
 from nbtune.decision import Complete, Continue, Pause, Reject, Stop
+from nbtune.engine import ending
+from nbtune.engine.guard import GuardedRule, GuardedScheduler
 from nbtune.schedulers.base import Scheduler
+from nbtune.schedulers.step_cap import StepCap
+from nbtune.stopping import StopRule
 from nbtune.store import Store
 from nbtune.workers import Inline, Local
 
@@ -61,13 +65,59 @@ def swallows_all(x: Real(0, 1)):
     ],
 )
 def test_a_trial_that_swallows_its_schedulers_decision_gives_its_slot_back(
-    decision, status, reason
+    decision, status, reason, monkeypatch
 ):
+    monkeypatch.setattr(ending, "CLEAN_UP_SECONDS", 10.0**6)  # it is heard to go on
     sweep = ended(swallows_all, workers=Local(1), scheduler=AtFirst(decision))
 
     trial = sweep.trial(0)
     assert (trial.status, trial.reason) == (status, reason)
     assert sweep.status.ended
+
+
+def saves_a_model(x: Real(0, 1)):
+    try:
+        report(loss=x)
+    finally:
+        time.sleep(1)
+        (current_trial().dir / "model").write_text("saved")
+
+
+@pytest.mark.parametrize("decision", [Stop("too slow"), Complete("all spent"), Pause("waits")])
+def test_a_trial_that_its_scheduler_ended_may_save_its_model(decision, monkeypatch):
+    monkeypatch.setattr(ending, "STOP_GRACE_SECONDS", 0.05)
+
+    sweep = ended(saves_a_model, workers=Local(1), scheduler=AtFirst(decision))
+
+    assert (sweep.trial(0).dir / "model").read_text() == "saved"
+    assert sweep.warnings == []
+
+
+def never_ends(x: Real(0, 1)):
+    try:
+        report(loss=x)
+    finally:
+        while True:
+            time.sleep(0.01)
+
+
+def test_one_that_does_not_end_and_says_nothing_is_killed_with_a_warning(monkeypatch):
+    monkeypatch.setattr(ending, "CLEAN_UP_SECONDS", 1.0)
+
+    sweep = ended(never_ends, workers=Local(1), scheduler=AtFirst(Complete("all spent")))
+
+    assert (sweep.trial(0).status, sweep.trial(0).reason) == ("completed", "all spent")
+    assert [warning.code for warning in sweep.warnings] == ["trial-killed"]
+
+
+@pytest.mark.parametrize(
+    ("around", "base"),
+    [(GuardedScheduler, Scheduler), (StepCap, Scheduler), (GuardedRule, StopRule)],
+)
+def test_what_stands_around_a_part_passes_on_each_of_its_methods(around, base):
+    methods = {name for name, it in vars(base).items() if callable(it) and name[0] != "_"}
+
+    assert methods - {"setup"} <= vars(around).keys()
 
 
 @pytest.mark.parametrize("step", [2**53 + 1, 2**63 - 1, 2**63, 10**400])

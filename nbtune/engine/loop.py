@@ -143,7 +143,7 @@ class Engine:
         self._lineup = Lineup(guarded, self._ledger, self._turns, self._clerk, job.folder)
         rules = [GuardedRule(rule, self._on_extension_failed) for rule in stop_rules]
         self._watch = Watch(self._ledger, rules, self._inbox, row.elapsed)
-        self._ending = Ending(self._ledger, self._watch, workers)
+        self._ending = Ending(self._ledger, self._watch, workers, self.warn)
 
         self._status = SweepStatus.RUNNING
         self._final = SweepStatus.COMPLETED  # what it becomes once it has stopped
@@ -597,6 +597,9 @@ class Engine:
     def _on_reported(self, event: Reported) -> None:
         run = self._ledger.running.get(event.number)
         if run is None:
+            return
+        if not event.reports:
+            self._ending.went_on(run)
             return
         reports = self._as_told(event)
         self._ledger.report(run, reports)

@@ -90,7 +90,10 @@ class SlotGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """Reports of one trial, oldest first; ``waiting`` when it awaits a decision on the last one."""
+    """Reports of one trial, oldest first; ``waiting`` when it awaits a decision on the last one.
+
+    None at all say that it tried to report after it had been told to end: it goes on.
+    """
 
     number: int
     reports: list[Report]

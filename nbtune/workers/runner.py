@@ -185,12 +185,14 @@ class _Desk:
         self._buffer = channel.begin(number)
         self._number = number
         self._course = course
+        self._told: set[int] = set()  # threads in which its end was raised
+        self._goes_on = False
 
     def send(self, step: int, metrics: dict[str, float]) -> None:
         """Pass a report on; at the milestone wait for what is decided."""
         channel, course = self._channel, self._course
         if course.verdict is not None:
-            course.enforce()
+            self._end_again()
         if channel.forked:
             raise ReportError(
                 "report was called in a child process of the trial; "
@@ -216,8 +218,24 @@ class _Desk:
         kind, number, content = self._channel.hear()
         if number != self._number:
             return False
-        self._course.follow(Stop(content) if kind == "stop" else content)
+        try:
+            self._course.follow(Stop(content) if kind == "stop" else content)
+        finally:
+            if self._course.verdict is not None:
+                self._told.add(threading.get_ident())
         return True
+
+    def _end_again(self) -> None:
+        """Raise the trial's end once more; tell the driver if this thread goes on in spite of it.
+
+        Another thread may report once without knowing, while the trial cleans up.
+        """
+        thread, is_first = threading.get_ident(), not self._goes_on
+        if thread in self._told and is_first and not self._channel.forked:
+            self._goes_on = True
+            self._channel.say("reports", self._number, False, [])
+        self._told.add(thread)
+        self._course.enforce()
 
 
 def _run(
