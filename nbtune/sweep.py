@@ -44,6 +44,7 @@ from nbtune.searchers import Searcher
 from nbtune.searchers import build as build_searcher
 from nbtune.shipment import Shipment
 from nbtune.space import Space
+from nbtune.space.matching import same
 from nbtune.standing import Standing, rungs_frame
 from nbtune.stopping import StopRule
 from nbtune.store import Lock, Store, SweepRow, stamp_of
@@ -999,7 +1000,12 @@ class Sweep(Results):
         names_searched = any(name in known and known[name].size != 1 for name in params or {})
         from_defaults = names_searched or params == {}
         base = self.space.defaults if from_defaults else self._best().params
-        return space.validate({**base, **given})
+        # What a tuner has tried may be none of the values that are listed: it can be run again.
+        tried = (trial.params for trial in self.snapshot().trials)
+        strict = params is not None and not any(same(params, each) for each in tried)
+        if not strict and changes:
+            space.validate({**space.defaults, **changes})
+        return space.validate({**base, **given}, strict=strict)
 
     def apply(
         self, namespace: dict[str, Any] | None = None, *, params: Params | None = None

@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 
 import nbtune
-from nbtune import Bool, Choice, Int, Real, SpaceError, SpecError, Sweep, SweepError, report
+from nbtune import (
+    Bool,
+    Choice,
+    Int,
+    Range,
+    Real,
+    SpaceError,
+    SpecError,
+    Sweep,
+    SweepError,
+    report,
+)
 from nbtune.engine import SweepStatus
 from nbtune.schedulers import Hyperband
-from nbtune.searchers import Iterative, build
+from nbtune.searchers import Iterative, Points, build
 from nbtune.space import Space
 from nbtune.trial import Goal, Status
 from nbtune.workers import Inline, Local, Simulated
@@ -284,6 +295,118 @@ def test_no_trial_starts_in_a_round_with_a_wrong_suggestion():
         failed.run()
 
     assert tried(failed) == [0.1]
+
+
+LISTED = Space(
+    {
+        "width": Choice(16, 32, 64),
+        "depth": Range(1, 9, 4),
+        "rate": Real(0, 1, step=0.25),
+        "units": Int(0, 100, step=50),
+        "model": Choice(Space({"kind": "a", "c": Choice(1, 2)}), Space({"kind": "b"})),
+    }
+)
+BETWEEN = {
+    "width": 24,
+    "depth": 12,
+    "rate": 0.3,
+    "units": 7,
+    "model": {"kind": "a", "c": 5},
+}
+
+
+def of_width(width, rate, **others):
+    report(epoch=1, accuracy=width * rate)
+
+
+def between(name="between", **options):
+    given = {"searcher": Iterative(Written([BETWEEN], [LISTED.defaults]), 2), **options}
+    workers = given.pop("workers", Inline(1))
+    return Sweep(of_width, LISTED, maximize="accuracy", name=name, workers=workers, **given)
+
+
+# FEATURES P3
+def test_a_tuner_may_suggest_numbers_that_are_not_listed():
+    done = between().run()
+
+    assert [trial.params for trial in done.snapshot().trials] == [BETWEEN, LISTED.defaults]
+    assert done.trials["params.model.c"].tolist()[0] == 5
+
+
+def test_what_is_not_listed_is_read_from_the_store_again():
+    between().run()
+
+    stored = nbtune.load("between")
+
+    assert stored.trial(0).params == BETWEEN
+    assert stored.rerun(stored.trial(0).params) is None
+
+
+def test_a_sweep_of_what_is_not_listed_goes_on_and_asks_its_tuner_the_same():
+    tuner = Written([BETWEEN], [BETWEEN], [LISTED.defaults])
+    first = between(searcher=Iterative(tuner, 3), trials=1).run()
+    assert len(first.snapshot().trials) == 1
+
+    again = nbtune.load("between").resume(trials=3)
+    assert again.wait(60)
+
+    tried = [trial.params for trial in again.snapshot().trials]
+    assert tried == [BETWEEN, BETWEEN, LISTED.defaults]
+
+
+@pytest.mark.parametrize("searcher", ["random", "bayes", "grid"])
+def test_other_searchers_start_from_a_tuners_sweep(searcher):
+    done = between().run()
+    space = Space({name: LISTED[name] for name in ("width", "rate")})
+
+    later = Sweep(
+        of_width,
+        space,
+        maximize="accuracy",
+        searcher=searcher,
+        trials=3,
+        name="later",
+        workers=Inline(1),
+        **({"warm_start": done} if searcher == "bayes" else {}),
+    ).run()
+
+    assert all(space.validate(trial.params) for trial in later.snapshot().trials)
+
+
+@pytest.mark.parametrize("searcher", ["random", "bayes"])
+def test_another_searcher_takes_a_tuners_sweep_over(searcher):
+    between(trials=2).run()
+
+    again = nbtune.load("between").resume(searcher=searcher, trials=5)
+    assert again.wait(60)
+
+    trials = again.snapshot().trials
+    assert len(trials) == 5
+    assert all(LISTED.validate(trial.params) for trial in trials[1:])
+
+
+def test_a_searcher_that_is_no_tuner_keeps_to_what_is_listed():
+    with pytest.raises(SpaceError, match="got 24, which is no option"):
+        Points([BETWEEN]).setup(LISTED, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"width": 24.5}, "width: got 24.5, which is no option"),
+        ({"width": "24"}, "width: got '24', which is no option"),
+        ({"depth": 2.5}, "depth: got 2.5, which is not a whole number"),
+        ({"rate": 1.5}, "rate: got 1.5, allowed is 0"),
+        ({"units": True}, "units: got True"),
+        ({"model": {"kind": "a", "c": "x"}}, "model.c: got 'x'"),
+    ],
+)
+def test_a_suggestion_of_another_type_is_refused(wrong, message):
+    searcher = Iterative(Written([{**BETWEEN, **wrong}]), 1)
+    searcher.setup(LISTED, seed=0)
+
+    with pytest.raises(SpaceError, match=message):
+        searcher.suggest(0, [])
 
 
 @pytest.mark.parametrize("answer", [5, {"x": 1}, "x"], ids=repr)

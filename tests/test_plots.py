@@ -320,6 +320,16 @@ def test_a_domain_without_bounds_shows_the_range_that_was_tried():
     assert high >= 4
 
 
+def test_numbers_that_are_not_listed_lie_on_the_axes():
+    space = Space({"depth": Range(1, 9, 4), "width": Choice(16, 32, 64)})
+    trials = [made(0, [0.1], params={"depth": 12, "width": 40})]
+
+    scene = parallel_of(snapshot(*trials, space=space))
+
+    assert axis_of(scene, "depth").range == (1, 12)
+    assert list(axis_of(scene, "width").values) == [1]  # beside 32, the nearest
+
+
 def test_of_many_dimensions_those_that_tell_most_are_shown():
     space = Space({f"x{i}": Real(0, 1) for i in range(20)})
     rng = np.random.default_rng(0)

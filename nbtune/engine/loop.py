@@ -563,7 +563,7 @@ class Engine:
         inline = self._inbox.virtual or searcher.quick
         self._thinker = thinker = Thinker(searcher, post, inline=inline)
         self._supply = supply = Supply(thinker, searcher.prefetch)
-        teller = Teller(thinker, self._timeline)
+        teller = Teller(thinker, self._timeline, keeps_to_listed=searcher.keeps_to_listed)
         if self._thread is not None:  # else it begins with the sweep
             thinker.start()
         self._feed.use(teller, searcher.follows, supply.result_came)

@@ -86,7 +86,8 @@ class Mind:
                 f"it suggested {short(suggested)}; allowed is a dict of params, or None"
             )
         try:
-            return self._searcher.space.validate(suggested)
+            strict = self._searcher.keeps_to_listed
+            return self._searcher.space.validate(suggested, strict=strict)
         except SpaceError as error:
             raise SpaceError(f"its suggestion has {error}") from None
 

@@ -2,8 +2,9 @@
 
 from nbtune.engine.ledger import Run
 from nbtune.engine.thinker import Thinker
+from nbtune.exceptions import SpaceError
 from nbtune.pareto import Scores
-from nbtune.space import Recast, Timeline
+from nbtune.space import Recast, Timeline, recast
 
 __all__ = ["Teller"]
 
@@ -19,15 +20,24 @@ class Teller:
     thinker : Thinker
     timeline : Timeline
         Its last space is the thinker's.
+    keeps_to_listed : bool
+        Whether its searcher knows no other values than those that are listed: a tuner before it
+        may have suggested others.
     """
 
-    def __init__(self, thinker: Thinker, timeline: Timeline) -> None:
+    def __init__(
+        self, thinker: Thinker, timeline: Timeline, *, keeps_to_listed: bool = True
+    ) -> None:
         self._thinker = thinker
         self._timeline = timeline
-        self._known: dict[int, Recast | None] = {}  # of trials from before the last edit
+        self._keeps_to_listed = keeps_to_listed
+        # Of trials from before the last edit, and of those with values that are not listed.
+        self._known: dict[int, Recast | None] = {}
 
     def begin(self, run: Run, *, suggestion: int | None = None) -> None:
         """Tell that a trial is entered; `suggestion` is the index under which it was suggested."""
+        if self._keeps_to_listed and suggestion is None:
+            self._look_for_unlisted(run)
         told = self._told(run)
         if told is not None and told.exact:
             self._thinker.begin(run.number, told.params, suggestion=suggestion)
@@ -49,9 +59,21 @@ class Teller:
             self._thinker.follow(run.number, told.params, scores, step=step, until=until)
 
     def _told(self, run: Run) -> Recast | None:
-        edits = self._timeline.edits
-        if not edits or edits[-1].trial <= run.number:
+        if run.number in self._known:
+            return self._known[run.number]
+        if self._is_of_now(run):
             return Recast(run.params, True)
-        if run.number not in self._known:
-            self._known[run.number] = self._timeline.told_now(run.number, run.params)
-        return self._known[run.number]
+        told = self._known[run.number] = self._timeline.told_now(run.number, run.params)
+        return told
+
+    def _is_of_now(self, run: Run) -> bool:
+        edits = self._timeline.edits
+        return not edits or edits[-1].trial <= run.number
+
+    def _look_for_unlisted(self, run: Run) -> None:
+        now = self._timeline.now
+        if self._is_of_now(run):
+            try:
+                now.validate(run.params)
+            except SpaceError:
+                self._known[run.number] = recast(run.params, now, now)

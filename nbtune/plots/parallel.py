@@ -225,6 +225,9 @@ def _is_log(domain: Domain) -> bool:
 def _axis(dim: Dimension, positions: NDArray[np.float64], letters: int) -> Axis:
     low, high, ticks, texts = _scale(dim.domain, positions)
     absent = np.isnan(positions)
+    if not absent.all():  # a tuner may have gone beyond the numbers that are listed
+        low = min(low, float(np.nanmin(positions)))
+        high = max(high, float(np.nanmax(positions)))
     if absent.any() or dim.condition:
         below = low - _ABSENT * (high - low)
         positions[absent] = below

@@ -54,6 +54,10 @@ class Searcher(ABC):
     The searcher is then set up anew in the new space and told the trials so far.
     """
 
+    keeps_to_listed: bool = True
+    """Whether what it suggests must be among the values that the space lists; otherwise any number
+    of a param's type, inside its bounds where it has some, may be suggested."""
+
     why: str = ""
     """Why the last suggestion was made, in a few words for a person; set by `suggest`, or empty."""
 

@@ -51,7 +51,8 @@ class Iterative(Searcher):
         - seed: int below 2**32, of the sweep's seed and the round.
 
         It returns a list of dicts, points of the space (a name that is left out takes its default,
-        NumPy scalars become plain values, repeats run again), or None or an empty list to end the
+        NumPy scalars become plain values, repeats run again; where the space lists numbers, by
+        steps or one by one, another of their type will do), or None or an empty list to end the
         search. Its answer must depend on its arguments alone: a sweep that resumes asks it
         for the rounds so far again, and runs only what has not been run.
     iterations : int >= 1
@@ -67,6 +68,7 @@ class Iterative(Searcher):
 
     starts_with_defaults = False
     finite = True
+    keeps_to_listed = False
     editable = False  # its rounds so far are asked for again, and would be others
 
     def __init__(self, tuner: Tuner | str, iterations: int, **tuner_params: Any) -> None:
@@ -181,7 +183,7 @@ class Iterative(Searcher):
         known.sort(key=lambda trial: trial[1], reverse=True)  # equal ones stay in order
         return {
             "params": self.space,
-            "configs": [self.space.validate(params) for params, _ in known],  # copies
+            "configs": [self.space.validate(params, strict=False) for params, _ in known],
             "metrics": [self._values(scores) for _, scores in known],
             "iteration": self._rounds,
             "seed": round_seed(self.seed, self._rounds),
@@ -206,7 +208,8 @@ class Iterative(Searcher):
                     "searcher.tuner",
                 )
             try:
-                points.append(self.space.validate({**self.space.defaults, **point}))
+                given = {**self.space.defaults, **point}
+                points.append(self.space.validate(given, strict=False))
             except SpaceError as error:
                 raise SpaceError(
                     f"Iterative: {self._round}: suggestion {index}: {error}"

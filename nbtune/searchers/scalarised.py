@@ -63,6 +63,7 @@ class Scalarised(Searcher):
         self.apart = searcher.apart
         self._goals: tuple[Goal, ...] = ()
         self.editable = searcher.editable
+        self.keeps_to_listed = searcher.keeps_to_listed
         self.follows = searcher.follows
         self.prefetch = searcher.prefetch
 

@@ -43,7 +43,8 @@ class Walk:
             key = self._space.key(point)
             if taken[key] == 0:
                 self.place = index
-                return self._space.validate(point)  # a copy: no trial can alter the list
+                # A copy: no trial can alter the list. It was checked as it came in.
+                return self._space.validate(point, strict=False)
             taken[key] -= 1
         return None
 

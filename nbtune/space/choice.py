@@ -1,6 +1,7 @@
 """Choices among listed options, some of which may be branches with params of their own."""
 
 import bisect
+import contextlib
 import difflib
 import itertools
 import json
@@ -16,7 +17,7 @@ import numpy as np
 
 from nbtune.exceptions import NbtuneWarning, SpaceError, nearest
 from nbtune.space import unit
-from nbtune.space.domains import Domain, Refused, as_float, short, spell
+from nbtune.space.domains import Domain, Refused, as_float, as_int, short, spell
 from nbtune.space.matching import alike, bucket, distinct, index_in, json_of, same
 
 __all__ = ["Branch", "Choice", "Constant"]
@@ -53,7 +54,9 @@ class Branch(ABC):
         """Draw one point."""
 
     @abstractmethod
-    def validate(self, params: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    def validate(
+        self, params: Mapping[str, Any], name: str = "", *, strict: bool = True
+    ) -> dict[str, Any]:
         """Return the params as plain objects, or raise `SpaceError`."""
 
     @abstractmethod
@@ -190,6 +193,8 @@ class Choice(Domain):
     def index(self, value: Any, name: str = "") -> int:
         """Return the position of the option that `value` is, or is a point of.
 
+        Among numbers, one that is not listed counts as the nearest that is.
+
         Raises
         ------
         SpaceError
@@ -198,10 +203,14 @@ class Choice(Domain):
         return self._found(value, name)[0]
 
     def _found(self, value: Any, name: str = "") -> tuple[int, Any]:
-        try:
+        with contextlib.suppress(Refused, SpaceError):
             return self._locate(value, name)
-        except Refused as why:
-            raise self.error(name, f"got {short(value)}, {why}") from None
+        plain = self.validate(value, name, strict=False)
+        for position, branch in self._likeliest(plain):
+            with contextlib.suppress(SpaceError):
+                return position, branch.validate(plain, name, strict=False)
+        places = range(len(self.options))
+        return min(places, key=lambda place: abs(self.options[place] - plain)), plain
 
     def pick(self, index: int) -> Any:
         """Return the option at `index`; of a branch, its defaults."""
@@ -231,9 +240,10 @@ class Choice(Domain):
 
     def to_json(self, value: Any) -> Any:
         """Return the option, a branch's params, or a name where JSON has no such value."""
-        index = self.index(value)
-        branch = self.branches.get(index)
-        return self._encoded[index] if branch is None else branch.to_json(value)
+        index, plain = self._found(value)
+        if (branch := self.branches.get(index)) is not None:
+            return branch.to_json(value)
+        return self._encoded[index] if alike(self.options[index], plain) else plain
 
     def from_json(self, encoded: Any, name: str = "") -> Any:
         """Return the option, or the branch's params, that `to_json` encoded."""
@@ -244,14 +254,15 @@ class Choice(Domain):
                 continue
         index = index_in(encoded, self._encoded)
         if index is None or index in self.branches:
-            return self.validate(encoded, name)
+            return self.validate(encoded, name, strict=False)
         return self.options[index]
 
     def key(self, value: Any) -> Hashable:
         """Return the option's position; with it, of a branch, the key of the point."""
         index, plain = self._found(value)
-        branch = self.branches.get(index)
-        return index if branch is None else (index, branch.key(plain))
+        if (branch := self.branches.get(index)) is not None:
+            return index, branch.key(plain)
+        return index if alike(self.options[index], plain) else ("between", plain)
 
     @cached_property
     def _encoded(self) -> list[Any]:
@@ -274,6 +285,15 @@ class Choice(Domain):
 
     def _admit(self, value: Any, name: str) -> Any:
         return self._locate(value, name)[1]
+
+    def _admit_between(self, value: Any, name: str) -> Any:
+        for _, branch in self._likeliest(value):
+            with contextlib.suppress(SpaceError):
+                return branch.validate(value, name, strict=False)
+        kinds = {type(option) for option in self.options}
+        if not kinds <= {int, float}:
+            raise Refused("")
+        return as_int(value) if kinds == {int} else as_float(value)
 
     def _draw(self, u: float) -> int:
         if self.weights is None:

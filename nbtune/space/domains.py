@@ -63,18 +63,35 @@ class Domain(ABC):
         object.__setattr__(twin, "_default", (plain,))
         return twin
 
-    def validate(self, value: Any, name: str = "") -> Any:
+    def validate(self, value: Any, name: str = "", *, strict: bool = True) -> Any:
         """Return `value` as the plain Python object that the objective gets.
+
+        Parameters
+        ----------
+        value : object
+        name : str
+            The param's name for the message.
+        strict : bool
+            Whether it must be one of the values that are listed or on the steps. Otherwise another
+            number of their type, inside the bounds where there are some, will do.
 
         Raises
         ------
         SpaceError
-            When `value` is outside the domain; `name` is the param's name for the message.
+            When `value` is outside the domain.
         """
         try:
             return self._admit(value, name)
         except Refused as why:
-            raise self.error(name, f"got {short(value)}, {why}") from None
+            refused = self.error(name, f"got {short(value)}, {why}")
+        except SpaceError as error:  # of a branch
+            refused = error
+        if not strict:
+            try:
+                return self._admit_between(value, name)
+            except (Refused, SpaceError):
+                pass
+        raise refused from None
 
     def sample(self, rng: np.random.Generator) -> Any:
         """Draw one value."""
@@ -124,7 +141,7 @@ class Domain(ABC):
 
     def from_json(self, encoded: Any, name: str = "") -> Any:
         """Return the value that `to_json` encoded; `name` is the param's for the message."""
-        return self.validate(encoded, name)
+        return self.validate(encoded, name, strict=False)
 
     def key(self, value: Any) -> Hashable:
         """Return something hashable that is equal for equal values of this domain."""
@@ -145,6 +162,10 @@ class Domain(ABC):
     @abstractmethod
     def _admit(self, value: Any, name: str) -> Any:
         """Return `value` as a plain object, or raise `Refused`."""
+
+    def _admit_between(self, value: Any, name: str) -> Any:
+        """Return a value between those that there are as a plain object, or raise `Refused`."""
+        raise Refused("")
 
     def _finite_form(self) -> str:
         return "List the values with Choice(...) or Range(...)."

@@ -14,10 +14,10 @@ __all__ = ["admits", "covers"]
 _Number = Real | Int | Normal | LogNormal
 
 
-def admits(domain: Domain, value: Any) -> bool:
-    """Return whether `value` is inside `domain`."""
+def admits(domain: Domain, value: Any, *, strict: bool = True) -> bool:
+    """Return whether `value` is inside `domain`; `strict` is as in `Domain.validate`."""
     try:
-        domain.validate(value)
+        domain.validate(value, strict=strict)
     except SpaceError:
         return False
     return True

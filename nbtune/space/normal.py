@@ -88,6 +88,9 @@ class Normal(Domain):
     def _admit(self, value: Any, name: str) -> float:
         return on_lattice(as_float(value), self.lattice)
 
+    def _admit_between(self, value: Any, name: str) -> float:
+        return as_float(value)
+
 
 @dataclass(frozen=True, repr=False)
 class LogNormal(Domain):
@@ -138,3 +141,9 @@ class LogNormal(Domain):
         if number < 0 or (number == 0 and self.step is None):
             raise Refused("allowed are positive numbers.")
         return on_lattice(number, self.lattice)
+
+    def _admit_between(self, value: Any, name: str) -> float:
+        number = as_float(value)
+        if number < 0:
+            raise Refused("allowed are positive numbers.")
+        return number

@@ -189,6 +189,11 @@ class Real(Domain):
         _refuse_outside(self, number)
         return on_lattice(number, self.lattice)
 
+    def _admit_between(self, value: Any, name: str) -> float:
+        number = as_float(value)
+        _refuse_outside(self, number)
+        return number
+
     def _finite_form(self) -> str:
         return "Give it step=, or list the values with Choice(...) or Range(...)."
 
@@ -265,4 +270,9 @@ class Int(Domain):
                 f"which is no multiple of step={self.step} from {self.low}. "
                 f"The nearest is {nearest}."
             )
+        return number
+
+    def _admit_between(self, value: Any, name: str) -> int:
+        number = as_int(value)
+        _refuse_outside(self, number)
         return number

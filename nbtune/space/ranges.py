@@ -241,6 +241,9 @@ class Range(Domain):
             )
         return nearest
 
+    def _admit_between(self, value: Any, name: str) -> Any:
+        return as_int(value) if self.whole else as_float(value)
+
     def _gap(self, place: int) -> float:
         """Return how far the value at a place, in ascending order, is from its neighbours."""
         around = self._ascending[max(place - 1, 0) : place + 2]

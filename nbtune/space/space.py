@@ -189,10 +189,20 @@ class Space(Mapping[str, Domain], Branch):
         """
         return [self.at(index) for index in range(1 if self.size is None else self.size)]
 
-    def validate(self, params: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    def validate(
+        self, params: Mapping[str, Any], name: str = "", *, strict: bool = True
+    ) -> dict[str, Any]:
         """Return `params` as plain Python values, in the space's order.
 
-        A constant may be left out. `name` is where the params stand in an outer space.
+        A constant may be left out.
+
+        Parameters
+        ----------
+        params : mapping
+        name : str
+            Where the params stand in an outer space.
+        strict : bool
+            As `Domain.validate` takes it: otherwise numbers need not be among those listed.
 
         Raises
         ------
@@ -207,7 +217,7 @@ class Space(Mapping[str, Domain], Branch):
         values = {}
         for key, domain in self.items():
             if key in params:
-                values[key] = domain.validate(params[key], _join(name, key))
+                values[key] = domain.validate(params[key], _join(name, key), strict=strict)
             elif isinstance(domain, Constant):
                 values[key] = domain.value
             else:
@@ -336,6 +346,8 @@ class Space(Mapping[str, Domain], Branch):
     def from_json(self, encoded: Mapping[str, Any], name: str = "") -> dict[str, Any]:
         """Return the params that `to_json` encoded; `name` is as in `validate`.
 
+        A trial that a tuner suggested may have numbers that are not listed.
+
         Raises
         ------
         SpaceError
@@ -346,7 +358,7 @@ class Space(Mapping[str, Domain], Branch):
             for key, item in encoded.items()
             if key in self
         }
-        return self.validate({**encoded, **known}, name)
+        return self.validate({**encoded, **known}, name, strict=False)
 
     def key(self, params: Mapping[str, Any]) -> Hashable:
         """Return something hashable that two params share when they are the same point."""
@@ -386,7 +398,9 @@ def _branch_of(domain: Domain | None, value: Any) -> Space | None:
     """Return the branch that `value` is a point of, None for any other value."""
     if not isinstance(domain, Choice) or not domain.branches or not isinstance(value, Mapping):
         return None
-    return dict(_spaces(domain)).get(domain.index(value)) if admits(domain, value) else None
+    if not admits(domain, value, strict=False):
+        return None
+    return dict(_spaces(domain)).get(domain.index(value))
 
 
 def _mapping(what: str, domains: Any) -> Mapping[str, Any]:

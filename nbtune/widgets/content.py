@@ -248,7 +248,7 @@ def named_params(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
         for dim in snapshot.space.dims
         if isinstance(dim.domain, Choice)
         and isinstance(value := dim.value_in(trial.params), Mapping)
-        and admits(dim.domain, value)
+        and admits(dim.domain, value, strict=False)
     }
     named: dict[str, Any] = {}
     for name, value in snapshot.space.flatten(trial.params).items():
