@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+from driving import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,7 +65,7 @@ class RealCluster:
         return process
 
     def _wait_for_address(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, ValueError):
                 return json.loads(self._file.read_text())["address"]
@@ -87,7 +88,7 @@ class RealCluster:
         from distributed import Client
 
         with Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(count, timeout=60)
+            client.wait_for_workers(count, timeout=PATIENCE)
 
     def close(self):
         while self._processes:

@@ -6,7 +6,7 @@ import threading
 
 import psutil
 import pytest
-from driving import wait_until
+from driving import PATIENCE, wait_until
 
 from nbtune import Real, Space, Sweep, report
 from nbtune.engine.apart import DistantMind, SearcherRaised
@@ -132,10 +132,10 @@ def test_closing_ends_the_process_and_a_suggestion_under_way(distant):
     answers = []
     thread = threading.Thread(target=lambda: answers.append(mind.suggest(1)))
     thread.start()
-    wait_until(lambda: child.status() == psutil.STATUS_SLEEPING, 10)
+    wait_until(lambda: child.status() == psutil.STATUS_SLEEPING)
 
     mind.close()
-    thread.join(10)
+    thread.join(PATIENCE)
 
     [thought] = answers
     assert (thought.params, thought.pending) == (None, 0)
@@ -146,9 +146,9 @@ def test_the_process_dies_with_the_thread_that_began_it(distant):
     mind = distant(Parent())
     thread = threading.Thread(target=mind.suggest, args=(0,))
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
 
-    wait_until(lambda: mind._child.poll() is not None, 10)
+    wait_until(lambda: mind._child.poll() is not None)
 
 
 def test_a_sweep_with_bayes_leaves_no_process(tmp_path):

@@ -1,6 +1,7 @@
 """What of a sweep may change when it goes on, and what it keeps."""
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Real, SpecError, Sweep, report
@@ -22,7 +23,7 @@ def ended(tmp_path, **options):
 
 def resumed(tmp_path, **changes):
     sweep = nbtune.load("ended", tmp_path).resume(**changes)
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     return sweep
 
 

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from driving import Driver, is_gone, wait_until
+from driving import PATIENCE, Driver, is_gone, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nbtune
 from nbtune import Bool, Choice, Command, Int, Real, Space, Sweep
 from nbtune.decision import Complete, Continue, Reject, Stop
+from nbtune.engine.ending import STOP_GRACE_SECONDS
 from nbtune.exceptions import ObjectiveError, SpaceError, SpecError, SweepError, TrialError
 from nbtune.objective.call import Call
+from nbtune.objective.child import STOP_SECONDS
 from nbtune.schedulers import Hyperband
 from nbtune.trial import Status
 from nbtune.workers import Inline, Local
@@ -412,7 +414,7 @@ def test_lines_reach_the_sweep_while_the_command_runs(drive):
         script("""
         import time
         print('{"epoch": 1, "value": 3}')
-        time.sleep(60)
+        time.sleep(1000)
         """)
     )
 
@@ -700,17 +702,17 @@ while True:
 
 
 def pids_of(path):
-    wait_until(lambda: path.exists() and len(path.read_text().split()) == 2, 20)
+    wait_until(lambda: path.exists() and len(path.read_text().split()) == 2)
     return [int(pid) for pid in path.read_text().split()]
 
 
 def assert_gone(pids):
     """A kill has been sent: the kernel takes a moment to carry it out."""
-    wait_until(lambda: all(is_gone(pid) for pid in pids), 1)
+    wait_until(lambda: all(is_gone(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("workers", [Local, Inline])
-def test_stop_ends_a_command_that_ignores_sigterm_within_seconds(drive, tmp_path, workers):
+def test_stop_ends_a_command_that_ignores_sigterm(drive, tmp_path, workers):
     driver = drive(script(STUBBORN), workers=workers(1))
     number = driver.start({"lr": 0.5})
     pids = pids_of(tmp_path / "pids")
@@ -720,9 +722,13 @@ def test_stop_ends_a_command_that_ignores_sigterm_within_seconds(drive, tmp_path
     ended = driver.ended(number)
 
     assert ended.how == "stopped"
-    assert 2.5 < time.monotonic() - began < 4.9
+    assert time.monotonic() - began >= STOP_SECONDS
     assert_gone(pids)
     assert "I stay" in log_of(tmp_path)
+
+
+def test_a_command_has_ended_before_the_engine_would_kill_its_worker():
+    assert STOP_SECONDS < STOP_GRACE_SECONDS
 
 
 def test_stop_lets_a_command_end_in_order(drive, tmp_path):
@@ -735,7 +741,7 @@ def test_stop_lets_a_command_end_in_order(drive, tmp_path):
     driver = drive(script(text))
     number = driver.start({"lr": 0.5})
     log = tmp_path / "sweep" / "0" / "log.txt"
-    wait_until(lambda: log.exists() and "up" in log.read_text(), 20)
+    wait_until(lambda: log.exists() and "up" in log.read_text())
 
     driver.workers.stop(number, "enough")
 
@@ -760,7 +766,7 @@ def test_a_script_that_does_not_end_after_its_stop_is_ended(drive, monkeypatch):
     driver.workers.answer(number, Stop("rung"))
 
     assert driver.ended(number).how == "stopped"
-    assert 0.3 <= time.monotonic() - began < 3
+    assert time.monotonic() - began >= 0.3
 
 
 def test_a_stop_that_the_script_swallows_meets_it_again(drive, tmp_path):
@@ -939,7 +945,7 @@ def test_an_interrupted_rerun_leaves_no_process(home):
     pids = pids_of(home / "pids")
 
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=PATIENCE)
 
     assert b"KeyboardInterrupt" in said
     assert_gone(pids)
@@ -966,7 +972,7 @@ def test_resume_takes_another_command_with_the_same_space():
 
     sweep = nbtune.load("first").resume(objective=Command('echo {\\"loss\\": 0}'), trials=2)
 
-    assert sweep.wait(30)
+    assert sweep.wait(PATIENCE)
     assert list(sweep.trials["metrics.loss"]) == [1.0, 0.0]
 
 

@@ -237,8 +237,11 @@ memory._of_this_process = memory.Memory(memory._ROOT)
 Depot.copy = lambda *_: time.sleep(600)  # a disk that never gets done
 data = np.ones(400_000)
 
+go = Path(sys.argv[2])
+
 def train(x: nbtune.Real(0, 1)):
-    time.sleep(0.05)
+    while not go.exists():
+        time.sleep(0.01)
     return float(data[0])
 
 nbtune.Sweep(
@@ -255,12 +258,14 @@ def killed(home):
     script = home / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen(
-        [sys.executable, str(script), str(memory_module._ROOT)], stdout=subprocess.PIPE
+        [sys.executable, str(script), str(memory_module._ROOT), str(home / "go")],
+        stdout=subprocess.PIPE,
     )
     process.stdout.readline()
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
+    (home / "go").touch()
 
 
 def test_a_process_killed_before_the_copy_was_done_leaves_the_data_to_the_next(killed):

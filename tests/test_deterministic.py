@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from driving import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,9 +90,9 @@ def simulated(folder, *, slots, pace=0, cuts=(), scheduler="fifo", trials=16, **
         **arguments,
     )
     sweep.enqueue({"x": 0.5})
-    sweep.start().wait(60)
+    sweep.start().wait(PATIENCE)
     while sweep.status == "stopped":
-        sweep.resume().wait(60)
+        sweep.resume().wait(PATIENCE)
     return course(sweep)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import threading
 
 import pytest
+from driving import PATIENCE
 
 from nbtune import Real, Sweep, load_checkpoint, report, save_checkpoint
 from nbtune.context import CurrentTrial, Reporter, reporting
@@ -51,7 +52,7 @@ def watched(made):
     made.subscribe(events.append)
     made.subscribe(lambda event: over.set() if type(event).__name__ == "SweepEnded" else None)
     made.run()
-    assert over.wait(10)
+    assert over.wait(PATIENCE)
     return events
 
 
@@ -115,7 +116,7 @@ def test_a_resumed_sweep_decides_as_one_that_was_not_interrupted(name, tmp_path)
     for cut in range(3, len(events), max(1, len(events) // 12)):
         again = interrupted(whole, as_it_stood(events[:cut]), tmp_path / str(cut))
         again.resume()
-        assert again.wait(30)
+        assert again.wait(PATIENCE)
 
         assert what_became(again.snapshot().trials) == what_became(whole.snapshot().trials), cut
 
@@ -178,7 +179,7 @@ def test_steps_before_a_checkpoint_count_in_the_budget_of_steps(tmp_path):
     save_until(8, again.path / "1")
 
     again.resume()
-    assert again.wait(30)
+    assert again.wait(PATIENCE)
 
     assert len(again.snapshot().trials) == 2
     assert again.reason == whole.reason
@@ -202,7 +203,7 @@ def test_a_trial_goes_on_from_its_checkpoint_past_the_rungs_behind_it(scheduler,
     save_until(5, again.path / "0")
 
     again.resume()
-    assert again.wait(30)
+    assert again.wait(PATIENCE)
 
     [after] = again.snapshot().trials
     assert [each.step for each in after.reports] == [each.step for each in trial.reports]
@@ -235,7 +236,7 @@ def test_a_resumed_sweep_tells_the_searcher_the_same_history_again(name, tmp_pat
         Listening.heard.clear()
         again = interrupted(whole, as_it_stood(events[:cut]), tmp_path / str(cut))
         again.resume()
-        assert again.wait(30)
+        assert again.wait(PATIENCE)
 
         assert Listening.heard == told, cut
 
@@ -263,7 +264,7 @@ def test_bayes_knows_as_much_after_an_interruption(data, tmp_path, monkeypatch):
     ends = [place for place, event in enumerate(events, 1) if isinstance(event, TrialEnded)]
     again = interrupted(whole, as_it_stood(events[: ends[9]]), tmp_path / "again")
     again.resume()
-    assert again.wait(60)
+    assert again.wait(PATIENCE)
 
     first, last = (each for each in Silent.used if each._courses.count)
 

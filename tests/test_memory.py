@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from driving import PATIENCE
 
 from nbtune.objective.memory import Memory, _memory_left, remove_leftovers, room_in
 
@@ -288,7 +289,7 @@ sys.stdout.write(repr(kept))
 """
 
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
 
     assert told.stdout == "None"

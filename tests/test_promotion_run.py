@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from driving import wait_until
+from driving import PATIENCE, wait_until
 
 import nbtune
 from nbtune import Real, Sweep, load_checkpoint, report, save_checkpoint
@@ -98,7 +98,7 @@ def test_after_a_restart_the_rungs_stand_as_they_stood_and_promotion_goes_on():
     stood = first._engine._scheduler.rungs_table()
 
     again = nbtune.load("two").resume(trials=40)
-    assert again.wait(30)
+    assert again.wait(PATIENCE)
 
     assert stood
     fresh = nbtune.load("two")
@@ -169,13 +169,13 @@ def test_an_estimator_goes_on_from_its_checkpoint_after_a_kill(tmp_path):  # FEA
     script = tmp_path / "script.py"
     script.write_text(LEARN)
     with subprocess.Popen([sys.executable, str(script)]) as process:
-        wait_until(lambda: "killed" in Store().names(), 30)
-        wait_until(lambda: len(nbtune.load("killed").reports) > 5, 30)
+        wait_until(lambda: "killed" in Store().names())
+        wait_until(lambda: len(nbtune.load("killed").reports) > 5)
         process.kill()
     before = nbtune.load("killed").snapshot().trials
 
     again = nbtune.load("killed").resume()
-    assert again.wait(60)
+    assert again.wait(PATIENCE)
 
     after = again.snapshot().trials
     assert [[report.step for report in trial.reports] for trial in after] == [[*range(1, 13)]] * 3
@@ -217,7 +217,7 @@ def test_a_sweep_that_is_resumed_has_not_given_up_its_paused_trials():
     sweep(keeping, name="left", trials=9).run()
     again = nbtune.load("left").resume(trials=40)
     first = reasons(again, Status.PAUSED)
-    again.wait(30)
+    again.wait(PATIENCE)
 
     assert not any("not promoted" in reason for reason in first)
     assert all(reason.count("not promoted") == 1 for reason in reasons(again, Status.PAUSED))

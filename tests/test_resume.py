@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+from driving import PATIENCE, wait_until
 
 import nbtune
 from nbtune.engine import SweepStatus
@@ -22,7 +23,7 @@ from nbtune import Real, report
 def train(x: Real(0, 1)):
     child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     for epoch in range(1, 6):
-        time.sleep(0.05)
+        time.sleep(0.1)
         report(epoch=epoch, loss=x / epoch)
     child.kill()
     child.wait()
@@ -47,7 +48,7 @@ def killed(home):
     script = home / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, str(script)], cwd=home)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         counts = Store().counts().get("killed", {})
         if counts.get("completed", 0) >= 3 and counts.get("running"):
@@ -60,7 +61,7 @@ def killed(home):
 
 
 def test_a_killed_process_leaves_no_worker_and_no_child_of_one(killed):
-    _, alive = psutil.wait_procs(killed, timeout=5)
+    _, alive = psutil.wait_procs(killed, timeout=PATIENCE)
 
     assert killed
     assert alive == []
@@ -78,7 +79,7 @@ def test_resume_completes_a_killed_sweep(killed):  # FEATURES A8
     before = nbtune.load("killed").snapshot().trials
 
     sweep = nbtune.load("killed").resume()
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
 
     after = sweep.snapshot().trials
     assert len(after) == 12
@@ -117,13 +118,22 @@ def test_a_second_process_sees_the_sweep_run_and_cannot_take_it_over(home):
     assert f"is running in process {process.pid}" in seen[1]
 
 
+def sleeping(process):
+    """Return what the trials of a script have started."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in family if each.name() == "sleep"]
+
+
 def test_a_script_that_ends_while_its_sweep_runs_leaves_nothing(home):
     script = home / "script.py"
-    script.write_text(SCRIPT.replace("sweep.wait()", "time.sleep(1.5)"))
-    with subprocess.Popen([sys.executable, str(script)], cwd=home) as process:
-        time.sleep(1)
+    script.write_text(
+        SCRIPT.replace("sweep.wait()", "input()").replace("time.sleep(0.1)", "time.sleep(1000)")
+    )
+    with subprocess.Popen([sys.executable, str(script)], cwd=home, stdin=-1, text=True) as process:
+        wait_until(lambda: len(sleeping(process)) == 2)
         family = psutil.Process(process.pid).children(recursive=True)
-        assert process.wait(10) == 0
+        process.communicate("\n", timeout=PATIENCE)
+        assert process.returncode == 0
 
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []

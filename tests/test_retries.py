@@ -31,8 +31,8 @@ def crashing_once(x: Real(0, 1)):
     again = runs_so_far()
     for epoch in range(1, 7):
         if epoch == 4 and not again:
-            time.sleep(0.1)  # what was reported in the last 20 ms may die with the process
             os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.03)  # what is not in quick succession is sent before `report` returns
         report(epoch=epoch, loss=x + epoch, run=again)
 
 
@@ -47,9 +47,9 @@ def keeping(x: Real(0, 1)):
     began = load_checkpoint(0) + 1
     for epoch in range(began, 7):
         if epoch == 4 and not again:
-            time.sleep(0.1)
             os._exit(1)
         save_checkpoint(epoch)
+        time.sleep(0.03)
         report(epoch=epoch, loss=x + epoch, run=again, began=began)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from driving import PATIENCE
 from scipy.stats import qmc
 
 from nbtune import schedulers, searchers
@@ -356,7 +357,7 @@ def test_importing_the_families_leaves_skopt_and_sklearn_alone():
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
 
     assert done.stdout.strip() == "[]"

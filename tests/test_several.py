@@ -6,6 +6,7 @@ import pickle
 import time
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Real, SpecError, Sweep, SweepError, report
@@ -213,12 +214,12 @@ def test_a_sweep_taken_elsewhere_has_the_same_goals_and_front(tmp_path):
 
 def test_running_trials_count_with_their_last_values():
     def slowly(x: Real(0, 1) = 0.5):
-        for step in range(1, 200):
+        for step in range(1, 10_000):
             report(step, accuracy=step, latency=1)
             time.sleep(0.02)
 
     sweep = search(slowly, maximize="accuracy", minimize="latency", trials=1).start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not sweep.best and time.monotonic() < deadline:
         time.sleep(0.02)
     front = sweep.best
@@ -302,7 +303,7 @@ def test_callbacks_hear_the_end():
     heard = []
     at((1, 1), callbacks=(heard.append,))
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not heard[-1:]:
         time.sleep(0.01)
     while time.monotonic() < deadline and not isinstance(heard[-1], SweepEnded):

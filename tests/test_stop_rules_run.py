@@ -1,6 +1,7 @@
 """Rules that end a sweep, in real runs: in order, with the results kept and the reason said."""
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Int, Real, SpecError, Sweep, report
@@ -84,7 +85,7 @@ def test_a_resumed_sweep_remembers_what_its_rules_were_told():
     sweep(flat, Plateau(trials=6), trials=4, name="flat", searcher="random").run()
 
     again = nbtune.load("flat").resume(trials=30)
-    assert again.wait(20)
+    assert again.wait(PATIENCE)
 
     assert again.reason == "no better accuracy in 6 trials"
     assert len(again.trials) == 7

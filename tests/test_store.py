@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from driving import PATIENCE
 
 from nbtune.exceptions import StoreError, SweepError
 from nbtune.store import MIGRATIONS, Batch, Lock, Store, TrialRow, default_path
@@ -193,7 +194,7 @@ def test_two_processes_that_make_the_store_at_once_both_succeed(tmp_path):
 
     starts = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(4)]
 
-    assert [process.wait(30) for process in starts] == [0, 0, 0, 0]
+    assert [process.wait(PATIENCE) for process in starts] == [0, 0, 0, 0]
 
 
 def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):

@@ -136,7 +136,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_dead_parent(path):
         parent.wait()
 
         try:
-            wait_until(lambda: not is_locked(path), 30)  # once the child has come to itself
+            wait_until(lambda: not is_locked(path))  # once the child has come to itself
         finally:
             os.kill(child, signal.SIGKILL)
 

@@ -3,9 +3,11 @@
 import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Choice, Int, Real, Sweep, SweepError, report
@@ -34,7 +36,7 @@ def train(x: Real(0, 1), kind: Choice("plain", "odd", "silent", "fails") = "plai
 def both(folder, **options):
     """Return a sweep that ran here, and the same one from its store."""
     goals = options.pop("goals", {"minimize": "loss"})
-    given = {"searcher": "random", "trials": 40, "workers": Inline(2), "seed": 5, **options}
+    given = {"searcher": "random", "trials": 40, "workers": Inline(1), "seed": 5, **options}
     sweep = Sweep(train, **given, **goals, name="digits", store=folder).run()
     return sweep, nbtune.load("digits", folder)
 
@@ -87,7 +89,7 @@ def test_a_sweep_without_results_has_no_best_in_the_store_either(tmp_path):
 
     options = {"searcher": "random", "trials": 2, "workers": Inline(1)}
     sweep = Sweep(train, minimize="loss", **options, name="none", store=tmp_path).start()
-    sweep._engine.done.wait(60)
+    sweep._engine.done.wait(PATIENCE)
     stored = nbtune.load("none", tmp_path)
 
     assert stored.best is None
@@ -131,11 +133,16 @@ def test_a_snapshot_that_took_long_to_read_is_kept_as_long(tmp_path, monkeypatch
     cache = SnapshotCache(Store(tmp_path))
     snapshot = replace(stored.snapshot(), status=SweepStatus.RUNNING)
     monkeypatch.setattr(stored_module, "STALE_SECONDS", 0.0)
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, time_ns=time.time_ns)
+    monkeypatch.setattr(stored_module, "time", clock)
 
     def slowly():
-        time.sleep(2)
-        return snapshot
+        clock.now += 2
+        return replace(snapshot)
 
     first = cache.get(slowly)
+    clock.now += 3.9
 
     assert cache.get(lambda: pytest.fail("it was read again")) is first
+    clock.now += 0.2
+    assert cache.get(slowly) is not first

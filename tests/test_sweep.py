@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Choice, Int, NbtuneError, Real, SpecError, Sweep, SweepError, TrialError, report
@@ -138,10 +139,11 @@ def test_what_a_searcher_raises_ends_the_sweep(objective):
 
 
 def test_start_returns_before_the_sweep_ends():
-    running = sweep(slow, trials=1).start()
+    running = sweep(slow, trials=1000).start()
 
     assert running.status is SweepStatus.RUNNING
-    assert running.wait(20)
+    running.stop()
+    assert running.wait(PATIENCE)
 
 
 def slow(x: Real(0, 1)):
@@ -151,10 +153,13 @@ def slow(x: Real(0, 1)):
 
 
 def test_wait_with_a_timeout_says_whether_it_ended():
-    running = sweep(slow, trials=4).start()
+    running = sweep(slow, trials=1000).start()
 
-    assert not running.wait(0.05)
-    assert running.wait(20)
+    before = running.wait(0.05)
+    running.stop()
+
+    assert not before
+    assert running.wait(PATIENCE)
 
 
 def test_a_sweep_can_be_awaited():
@@ -275,7 +280,7 @@ def test_subscribers_hear_every_event():
     heard = []
     done = sweep(trials=2, callbacks=(heard.append,)).run()
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not (heard and isinstance(heard[-1], SweepEnded)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [type(event) for event in heard].count(TrialStarted) == 2
@@ -415,7 +420,7 @@ def test_stop_ends_the_sweep_and_keeps_what_was_found():
 
     running.stop()
 
-    assert running.wait(20)
+    assert running.wait(PATIENCE)
     assert (running.status, running.reason) == (SweepStatus.STOPPED, "stopped by you")
     assert running.best_value >= 0
 
@@ -423,7 +428,7 @@ def test_stop_ends_the_sweep_and_keeps_what_was_found():
 def test_pause_starts_nothing_and_resume_goes_on():
     running = sweep(slow, trials=4).start()
     running.pause()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while running.running and time.monotonic() < deadline:
         time.sleep(0.02)
     paused = len(running.trials)
@@ -432,7 +437,7 @@ def test_pause_starts_nothing_and_resume_goes_on():
     assert (running.status, len(running.running)) == (SweepStatus.PAUSED, 0)
     assert len(running.trials) == paused
     running.resume()
-    assert running.wait(20)
+    assert running.wait(PATIENCE)
     assert len(running.trials) == 4
 
 
@@ -580,7 +585,7 @@ def test_an_ended_sweep_goes_on_with_a_larger_budget():
 
     more = nbtune.load("digits").resume(trials=5)
 
-    assert more.wait(20)
+    assert more.wait(PATIENCE)
     assert len(more.trials) == 5
     assert more.reason == "5 of 5 trials"
 
@@ -589,7 +594,7 @@ def test_a_resumed_sweep_makes_the_same_suggestions_as_one_that_was_not():
     straight = sweep(name="straight", trials=8).run()
     sweep(name="broken", trials=4).run()
     resumed = nbtune.load("broken").resume(trials=8)
-    resumed.wait(20)
+    resumed.wait(PATIENCE)
 
     params = [[trial.params for trial in s.snapshot().trials] for s in (straight, resumed)]
     assert params[0] == params[1]
@@ -610,7 +615,7 @@ def test_load_of_a_running_sweep_is_that_sweep():
 
     assert nbtune.load("digits") is running
     running.stop()
-    running.wait(20)
+    running.wait(PATIENCE)
 
 
 def test_sweeps_lists_what_is_stored():  # FEATURES I5
@@ -637,9 +642,11 @@ def test_new_code_with_another_space_is_refused():
 # --- on real processes
 
 
-def test_local_workers_run_trials_in_other_processes():
+def test_local_workers_run_trials_in_other_processes(tmp_path):
     def whoami(x: Real(0, 1)):
-        time.sleep(0.5)  # long enough for the second process to come up
+        (tmp_path / f"pid-{os.getpid()}").touch()
+        while len(list(tmp_path.glob("pid-*"))) < 2:  # until the second process is up
+            time.sleep(0.01)
         return os.getpid()
 
     done = sweep(whoami, trials=4, workers=Local(2)).run()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from driving import wait_until
+from driving import PATIENCE, wait_until
 from nbclient import NotebookClient
 
 import nbtune
@@ -112,13 +112,13 @@ def test_a_model_goes_on_as_in_a_straight_run_after_a_kill(straight, tmp_path): 
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with subprocess.Popen([sys.executable, str(script)]) as process:
-        wait_until(lambda: "killed" in Store().names(), 60)
-        wait_until(lambda: len(nbtune.load("killed").reports) > 5, 60)
+        wait_until(lambda: "killed" in Store().names())
+        wait_until(lambda: len(nbtune.load("killed").reports) > 5)
         process.kill()
     before = nbtune.load("killed").snapshot().trials
 
     again = nbtune.load("killed").resume()
-    assert again.wait(60)
+    assert again.wait(PATIENCE)
 
     assert [trial.status for trial in before] == [Status.RUNNING] * 2
     for trial in again.snapshot().trials:

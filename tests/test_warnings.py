@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from nbtune import Real, Sweep, report
@@ -39,7 +40,7 @@ def run(*callbacks, **options):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

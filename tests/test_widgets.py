@@ -7,6 +7,7 @@ import time
 import ipywidgets
 import numpy as np
 import pytest
+from driving import PATIENCE
 from pictured import FAILURE, Shown, curve, ended, made, mixed, snapshot
 
 from nbtune import Choice, Int, Real, Space
@@ -569,7 +570,7 @@ def test_the_ticker_ends_with_the_sweep():
 
     sweep.now = ended(sweep.now)
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not over and time.monotonic() < deadline:
         time.sleep(0.01)
     assert over

@@ -80,7 +80,7 @@ def test_the_end_of_the_other_side_is_told():
 def test_whoever_has_the_key_is_served(listener, tmp_path, served):
     link = connect(str(tmp_path / "socket"), b"k" * 32)
     link.send(b"[1]")
-    wait_until(lambda: served, 5.0)
+    wait_until(lambda: served)
     link.close()
 
     assert served == [[b"[1]"]]
@@ -97,7 +97,7 @@ def test_a_silent_stranger_holds_up_nobody(listener, tmp_path, served):
     with stranger(tmp_path), stranger(tmp_path):
         link = connect(str(tmp_path / "socket"), b"k" * 32)
         link.send(b"[]")
-        wait_until(lambda: served, 2.0)
+        wait_until(lambda: served)
         link.close()
 
 
@@ -112,7 +112,7 @@ def test_noise_is_harmless(listener, tmp_path, served, noise):
 
         link = connect(str(tmp_path / "socket"), b"k" * 32)
         link.send(b"[]")
-        wait_until(lambda: served, 5.0)
+        wait_until(lambda: served)
         link.close()
 
 
@@ -121,7 +121,7 @@ def test_closing_does_not_wait_for_silent_strangers(tmp_path):
     listener = Listener(tmp_path / "socket", b"k", lambda link: None)
 
     with stranger(tmp_path):
-        wait_until(lambda: len(threading.enumerate()) > len(threads) + 1, 2.0)
+        wait_until(lambda: len(threading.enumerate()) > len(threads) + 1)
         listener.close()
 
     assert set(threading.enumerate()) == threads
@@ -155,7 +155,7 @@ def test_a_trial_that_sends_noise_to_the_driver_dies_alone(tmp_path):
                     continue
             import time
 
-            time.sleep(30)
+            time.sleep(1000)
         return 1
 
     with Driver(Local(1), scribble, tmp_path) as driver:
@@ -172,7 +172,7 @@ def test_a_trial_that_closes_its_connection_dies_alone(tmp_path):
             os.closerange(3, 256)
             import time
 
-            time.sleep(30)
+            time.sleep(1000)
         return 1
 
     with Driver(Local(1), close, tmp_path) as driver:

@@ -1,15 +1,15 @@
 """However the driver ends, nothing of its workers is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
-from driving import is_gone, wait_until
+from driving import PATIENCE, is_gone, wait_until
 
 PREAMBLE = """
 import os, subprocess, sys, tempfile, time
@@ -28,10 +28,10 @@ def open_workers(call, slots=2):
 
 def start_one(workers, inbox):
     # Start a trial and return what it reports.
-    while not isinstance(event := inbox.get(30), SlotReady):
+    while not isinstance(event := inbox.get(120), SlotReady):
         pass
     workers.start(event.slot, Assignment(number=0, params={}))
-    while not isinstance(event := inbox.get(30), Reported):
+    while not isinstance(event := inbox.get(120), Reported):
         pass
     return event.reports[0].metrics
 
@@ -41,7 +41,7 @@ def train(params):
     report(1, worker=os.getpid(), child=child.pid, orphan=orphan.pid)
     if BUSY:
         sum(range(10**13))  # holds the GIL
-    time.sleep(60)
+    time.sleep(1000)
 
 def say_family(metrics):
     print(*map(int, metrics.values()), flush=True)
@@ -69,7 +69,8 @@ def run_script(tmp_path):
 
     yield start
     for process in started:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -81,7 +82,7 @@ def family_of(process):
 SLEEP = """
 workers, inbox = open_workers(train)
 say_family(start_one(workers, inbox))
-time.sleep(60)
+time.sleep(1000)
 """
 
 
@@ -93,7 +94,7 @@ def test_a_killed_driver_leaves_neither_worker_nor_child(run_script, busy):
 
     driver.kill()
 
-    assert wait_until(lambda: all(map(is_gone, family)), 2.0) < 2.0
+    wait_until(lambda: all(map(is_gone, family)))
 
 
 def test_a_killed_process_group_leaves_neither_worker_nor_child(run_script):
@@ -102,7 +103,7 @@ def test_a_killed_process_group_leaves_neither_worker_nor_child(run_script):
 
     os.killpg(driver.pid, signal.SIGKILL)  # as a kernel restart does
 
-    assert wait_until(lambda: all(map(is_gone, family)), 2.0) < 2.0
+    wait_until(lambda: all(map(is_gone, family)))
 
 
 def test_a_killed_driver_leaves_no_files(run_script, tmp_path):
@@ -115,7 +116,7 @@ def test_a_killed_driver_leaves_no_files(run_script, tmp_path):
         semaphores = Path("/dev/shm").glob(f"sem.loky-{driver.pid}-*")
         return [*semaphores, *(tmp_path / "temp").glob("nbtune-*")]
 
-    assert wait_until(lambda: not leftovers(), 3.0) < 3.0
+    wait_until(lambda: not leftovers())
 
 
 def test_a_child_forked_by_the_driver_does_not_keep_the_workers_alive(run_script):
@@ -124,18 +125,17 @@ def test_a_child_forked_by_the_driver_does_not_keep_the_workers_alive(run_script
         workers, inbox = open_workers(train)
         family = start_one(workers, inbox)
         if os.fork() == 0:
-            time.sleep(20)  # holds all of the driver's pipes
+            time.sleep(1000)  # holds all of the driver's pipes
             os._exit(0)
         say_family(family)
-        time.sleep(60)
+        time.sleep(1000)
         """
     )
     family = family_of(driver)
 
     driver.kill()
 
-    assert wait_until(lambda: all(map(is_gone, family)), 2.0) < 2.0
-    os.killpg(driver.pid, signal.SIGKILL)
+    wait_until(lambda: all(map(is_gone, family)))
 
 
 def test_a_forked_child_that_exits_leaves_its_parents_workers_alone(run_script):
@@ -153,13 +153,13 @@ def test_a_forked_child_that_exits_leaves_its_parents_workers_alone(run_script):
         """
     )
 
-    out, err = driver.communicate(timeout=8)
+    out, err = driver.communicate(timeout=PATIENCE)
 
     assert (out, err, driver.returncode) == ("alive\n", "", 0)
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["sleeping", "holding the GIL"])
-def test_a_script_that_ends_with_a_trial_running_exits_at_once(run_script, busy):
+def test_a_script_that_ends_with_a_trial_running_exits_before_the_trial_would(run_script, busy):
     driver = run_script(
         """
         workers, inbox = open_workers(train)
@@ -168,11 +168,9 @@ def test_a_script_that_ends_with_a_trial_running_exits_at_once(run_script, busy)
         busy=busy,
     )
     family = family_of(driver)
-    began = time.monotonic()
 
-    _, err = driver.communicate(timeout=8)
+    _, err = driver.communicate(timeout=PATIENCE)
 
-    assert time.monotonic() - began < 3.0
     assert (err, driver.returncode) == ("", 0)
     assert all(map(is_gone, family))
 
@@ -181,7 +179,7 @@ def test_a_script_that_ends_with_a_trial_running_exits_at_once(run_script, busy)
 def test_a_script_that_ends_while_its_workers_come_up_exits_quietly(run_script, pause):
     driver = run_script(f"open_workers(train); time.sleep({pause})")
 
-    _, err = driver.communicate(timeout=8)
+    _, err = driver.communicate(timeout=PATIENCE)
 
     assert (err, driver.returncode) == ("", 0)
 
@@ -196,7 +194,7 @@ def test_a_script_that_fails_leaves_no_worker(run_script):
     )
     family = family_of(driver)
 
-    _, err = driver.communicate(timeout=8)
+    _, err = driver.communicate(timeout=PATIENCE)
 
     assert "LookupError: mine" in err
     assert driver.returncode == 1
@@ -208,16 +206,19 @@ def test_an_interrupt_of_the_whole_group_reaches_the_driver_alone(run_script):
         """
         def quick(params):
             report(1, started=1)
-            time.sleep(0.5)
+            while not Path(folder, "go").exists():
+                time.sleep(0.01)
             report(2, done=1)
 
+        folder = sys.argv[1]
         workers, inbox = open_workers(quick)
         start_one(workers, inbox)
         try:
             print("go", flush=True)
-            time.sleep(20)
+            time.sleep(1000)
         except KeyboardInterrupt:
-            while not isinstance(event := inbox.get(10), Reported):
+            Path(folder, "go").touch()
+            while not isinstance(event := inbox.get(120), Reported):
                 pass
             print(event.reports[0].metrics)
         """
@@ -225,7 +226,7 @@ def test_an_interrupt_of_the_whole_group_reaches_the_driver_alone(run_script):
     driver.stdout.readline()
 
     os.killpg(driver.pid, signal.SIGINT)
-    out, err = driver.communicate(timeout=8)
+    out, err = driver.communicate(timeout=PATIENCE)
 
     assert (out, err) == ("{'done': 1.0}\n", "")
 
@@ -239,11 +240,11 @@ def test_an_interrupt_while_workers_come_up_does_not_reach_them(run_script):
         for _ in range(40):
             os.killpg(0, signal.SIGINT)
             time.sleep(0.01)
-        print(inbox.get(20), flush=True)
+        print(inbox.get(120), flush=True)
         """
     )
 
-    out, err = driver.communicate(timeout=8)
+    out, err = driver.communicate(timeout=PATIENCE)
 
     assert (out, err) == ("SlotReady(slot=0)\n", "")
 
@@ -260,9 +261,9 @@ def test_nothing_of_a_worker_reaches_the_drivers_streams(run_script):
 
         workers, inbox = open_workers(noisy)
         start_one(workers, inbox)
-        inbox.get(10), inbox.get(10)
+        inbox.get(120), inbox.get(120)
         workers.close()
         """
     )
 
-    assert driver.communicate(timeout=8) == ("", "")
+    assert driver.communicate(timeout=PATIENCE) == ("", "")

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from driving import Driver, is_gone, wait_until
+from driving import PATIENCE, Driver, is_gone, wait_until
 
 from nbtune.workers import Local
 from nbtune.workers.leftovers import claim, remove_leftovers
@@ -78,7 +78,7 @@ def test_what_still_runs_of_a_dead_pool_ends(tmp_path, owner):
 
     remove_leftovers([tmp_path])
 
-    assert orphan.wait(timeout=5) < 0
+    assert orphan.wait(timeout=PATIENCE) < 0
 
 
 def test_a_folder_in_the_making_stays(tmp_path):
@@ -191,7 +191,7 @@ def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeyp
 
     with Driver(Local(1), lambda params: 1, tmp_path / "sweep") as driver:
         driver.run()
-        wait_until(lambda: not folder.exists(), 5.0)
+        wait_until(lambda: not folder.exists())
 
         assert len(list(tmp_path.glob("nbtune-*"))) == 1
 
@@ -215,7 +215,7 @@ def test_a_pool_that_opens_removes_the_data_of_a_dead_kernel(tmp_path):
 
     with Driver(Local(1), lambda params: 1, tmp_path / "sweep") as driver:
         driver.run()
-        wait_until(lambda: not folder.exists(), 30.0)
+        wait_until(lambda: not folder.exists())
 
 
 LIVING = textwrap.dedent(
@@ -245,7 +245,7 @@ def test_another_living_kernel_goes_on_undisturbed(tmp_path):
     assert other.stdout.readline() == "ready\n"
 
     remove_leftovers()
-    out, _ = other.communicate("go\n", timeout=20)
+    out, _ = other.communicate("go\n", timeout=PATIENCE)
 
     assert (out, other.returncode) == ("returned\n", 0)
     assert is_gone(other.pid)

@@ -3,7 +3,7 @@
 import queue
 
 import pytest
-from driving import worker_processes
+from driving import PATIENCE, worker_processes
 
 from nbtune.exceptions import ObjectiveError, WorkerError
 from nbtune.workers import Local
@@ -36,7 +36,7 @@ def broken(job):
 def test_a_slot_that_cannot_come_up_says_so(broken, capfd):
     _, events = broken
 
-    error = events.get(timeout=60)
+    error = events.get(timeout=PATIENCE)
 
     assert isinstance(error, WorkerError)
     assert "slot 0: no worker process could be started" in str(error)
@@ -47,7 +47,7 @@ def test_a_trial_that_waits_for_a_slot_that_cannot_come_up_ends(broken, capfd):
     pool, events = broken
     pool.slots[0].start(Assignment(number=0, params={}))
 
-    ended = events.get(timeout=60)
+    ended = events.get(timeout=PATIENCE)
 
     assert isinstance(ended, Ended)
     assert (ended.number, ended.how) == (0, "died")

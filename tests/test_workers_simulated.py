@@ -1,7 +1,6 @@
 """Trials on a virtual clock."""
 
 import threading
-import time
 
 import pytest
 from driving import Driver
@@ -79,11 +78,9 @@ def test_a_kill_ends_a_trial_at_once(tmp_path):
 def test_a_timeout_passes_in_virtual_time(tmp_path):
     inbox = Simulated().inbox()
 
-    began = time.perf_counter()
-    assert inbox.get(3600.0) is None
+    assert inbox.get(1e9) is None  # thirty years
 
-    assert inbox.now() == 3600.0
-    assert time.perf_counter() - began < 1.0
+    assert inbox.now() == 1e9
 
 
 def test_an_event_from_outside_comes_first(tmp_path):

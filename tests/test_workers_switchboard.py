@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from driving import PATIENCE
 
 from nbtune.workers.channel import Link
 from nbtune.workers.switchboard import Switchboard
@@ -41,7 +42,7 @@ def test_a_socket_is_read_by_the_thread_that_asks(switchboard, pair):
 
     theirs.send(b"one")
 
-    assert switchboard.get(30) == (b"one", threading.get_ident())
+    assert switchboard.get(PATIENCE) == (b"one", threading.get_ident())
 
 
 def test_what_another_thread_posts_wakes_whoever_waits(switchboard):
@@ -58,7 +59,7 @@ def test_events_come_in_the_order_in_which_they_were_posted(switchboard):
     threads = [threading.Thread(target=post, args=(start,)) for start in range(3)]
     for thread in threads:
         thread.start()
-    heard = [switchboard.get(30) for _ in range(3000)]
+    heard = [switchboard.get(PATIENCE) for _ in range(3000)]
 
     assert sorted(heard) == list(range(3000))
     for start in range(3):
@@ -105,4 +106,4 @@ def test_what_was_posted_is_there_after_closing(switchboard):
     switchboard.close()
     switchboard.put("after")
 
-    assert [switchboard.get(30) for _ in range(3)] == ["before", "after", None]
+    assert [switchboard.get(PATIENCE) for _ in range(3)] == ["before", "after", None]

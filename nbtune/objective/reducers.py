@@ -1,7 +1,8 @@
 """How frames and tensors are taken apart so that their bytes lie outside the pickle.
 
-NumPy, SciPy, pandas and Arrow do so by themselves. A library is looked at only where it is loaded:
-an object of its types cannot exist otherwise.
+NumPy, SciPy, pandas and Arrow do so by themselves, but for text that pandas holds as Python
+objects, as pandas 2 does by default: it has no buffers, and stays in the pickle. A library is
+looked at only where it is loaded: an object of its types cannot exist otherwise.
 """
 
 import io

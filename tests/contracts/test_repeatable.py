@@ -3,6 +3,7 @@
 import zlib
 
 import pytest
+from driving import PATIENCE
 
 from contracts.test_searchers import LISTED, NAMES, build
 from nbtune import Sweep, report
@@ -73,9 +74,9 @@ def run(name, store, *, slots, seconds=1.0, cuts=(), **arguments):
         **arguments,
     )
     sweep.enqueue({"n": 7, "kind": 1})
-    sweep.start().wait(60)
+    sweep.start().wait(PATIENCE)
     while sweep.status == "stopped":
-        sweep.resume().wait(60)
+        sweep.resume().wait(PATIENCE)
     assert not CUTTER.cuts
     return [
         (trial.number, trial.params, trial.status, trial.curve("score")[1])

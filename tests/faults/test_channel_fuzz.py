@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from pathlib import Path
 
 import pytest
-from driving import wait_until
+from driving import PATIENCE, wait_until
 
 import nbtune
 from nbtune import report
@@ -34,7 +34,7 @@ class Stranger:
     @contextlib.contextmanager
     def dial(self):
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
+            sock.settimeout(PATIENCE)
             sock.connect(self.address)
             with contextlib.suppress(OSError, AuthenticationError):
                 yield sock
@@ -134,11 +134,11 @@ def live(tmp_path):
     sweep = nbtune.Sweep(
         train, maximize="value", searcher="grid", workers=Local(2), store=tmp_path / "store"
     ).start()
-    wait_until(lambda: sum(trial.count for trial in sweep.snapshot().trials) == 2, 20.0)
+    wait_until(lambda: sum(trial.count for trial in sweep.snapshot().trials) == 2)
     pool = sweep._engine._workers._pool
     yield Stranger(pool._folder / "socket", pool._listener._key)
     go.touch()
-    assert sweep.wait(timeout=30)
+    assert sweep.wait(timeout=PATIENCE)
     trials = sweep.snapshot().trials
     assert [trial.status for trial in trials] == ["completed", "completed"]
     assert [[each.metrics["value"] for each in trial.reports] for trial in trials] == [
@@ -159,26 +159,20 @@ def test_a_thousand_attacks_of_all_kinds_leave_a_sweep_undisturbed(live):
         attempt.result()
 
 
-def test_two_hundred_silent_strangers_at_once_hold_up_nobody(live):
+def test_two_hundred_silent_strangers_at_once_hold_up_nobody(live, monkeypatch):
+    monkeypatch.setattr("nbtune.workers.channel._HANDSHAKE_SECONDS", 1000)  # all are there still
     with contextlib.ExitStack() as strangers:
         for _ in range(200):
             strangers.enter_context(live.dial())
 
-        began = time.monotonic()
         with live.prove() as sock:  # as the next worker would
-            assert time.monotonic() - began < 5.0
             Link(sock).send(b"[]")
 
 
-def test_a_silent_stranger_is_turned_away_after_some_seconds(live):
+def test_a_silent_stranger_is_turned_away_in_the_end(live):
     with live.dial() as sock:
-        sock.settimeout(15)
-        challenge = sock.recv(4096)
-        began = time.monotonic()
-
-        assert challenge
+        assert sock.recv(4096)  # the challenge
         assert sock.recv(4096) == b""
-        assert time.monotonic() - began < 10.0
 
 
 class Bomb:
@@ -196,7 +190,7 @@ def test_a_pickle_is_not_loaded_from_whoever_holds_the_key(live, tmp_path):
     for frame in bomb, json.dumps(["hello", 0, 0, 1]).encode() + bomb:
         with live.prove() as sock:
             Link(sock).send(frame)
-            sock.settimeout(10)
+            sock.settimeout(PATIENCE)
             with contextlib.suppress(ConnectionResetError):
                 assert sock.recv(1) == b""
 
@@ -225,7 +219,7 @@ def test_what_no_worker_sends_ends_the_trial_that_sends_it_alone(beside, tmp_pat
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                     os.write(descriptor, struct.pack("!I", len(text)) + text)
-        time.sleep(30)
+        time.sleep(1000)
 
     scene = beside(fault)
 
@@ -260,4 +254,4 @@ def test_threads_of_strangers_end(live):
         with live.dial() as sock:
             sock.sendall(b"x")
 
-    wait_until(lambda: threading.active_count() <= before, 10.0)
+    wait_until(lambda: threading.active_count() <= before)

@@ -11,7 +11,7 @@ import time
 import warnings
 
 import pytest
-from driving import Driver
+from driving import PATIENCE, Driver, wait_until
 
 import nbtune
 from nbtune.searchers import Points
@@ -167,27 +167,32 @@ def test_a_spoilt_process_costs_no_later_trial_anything(tmp_path, name, seconds)
 
 
 def test_a_finalizer_that_hangs_is_charged_to_its_own_trial(tmp_path):
+    hangs = tmp_path / "hangs"
+
     class Hanging:
         def __init__(self):
             self.itself = self
 
         def __del__(self):
+            hangs.touch()
             time.sleep(1000)
 
     def train(x: nbtune.Int(0, 1)):
         if x == 0:
             Hanging()
-            time.sleep(0.3)
+            time.sleep(0.3)  # what a shorter trial leaves is not looked for
         return float(x)
 
     sweep = nbtune.Sweep(
         train,
         maximize="value",
         searcher=Points([{"x": 0}, {"x": 1}]),
-        trial_time_limit=3,
         workers=Local(1),
         store=tmp_path / "store",
-    ).run()
+    ).start()
+    wait_until(hangs.exists)
+    sweep.kill(0)
+    sweep.wait(PATIENCE)
 
     first, second = sweep.snapshot().trials
     assert (str(first.status), str(second.status)) == ("stopped", "completed")

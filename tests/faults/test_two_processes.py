@@ -11,7 +11,7 @@ import time
 
 import cloudpickle
 import pytest
-from driving import wait_until
+from driving import PATIENCE, wait_until
 
 import nbtune
 from nbtune import Real, SpaceError, Sweep, SweepError, TrialError, report
@@ -64,7 +64,7 @@ class Owner:
         self.go.touch()
 
     def join(self):
-        assert self.process.wait(60) == 0, self.process.communicate()[1]
+        assert self.process.wait(PATIENCE) == 0, self.process.communicate()[1]
 
     def close(self):
         self.process.kill()
@@ -88,7 +88,7 @@ def owned(tmp_path, monkeypatch):
 
 def running_trial(sweep):
     """Wait until a trial runs; return its number."""
-    wait_until(lambda: in_store(sweep, Status.RUNNING), 60)
+    wait_until(lambda: in_store(sweep, Status.RUNNING))
     return in_store(sweep, Status.RUNNING)[0]
 
 
@@ -140,7 +140,7 @@ def test_wait_returns_when_the_other_process_has_ended_the_sweep(owned):
     running_trial(sweep)
     threading.Timer(0.5, owner.let_end).start()
 
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert (sweep.status, len(sweep.trials)) == (SweepStatus.COMPLETED, 2)
 
 
@@ -179,7 +179,7 @@ def test_wait_raises_when_the_other_process_is_killed(owned):
     threading.Timer(0.3, lambda: os.kill(owner.pid, signal.SIGKILL)).start()
 
     with pytest.raises(SweepError, match=r"was interrupted.*\.resume\(\) goes on"):
-        sweep.wait(60)
+        sweep.wait(PATIENCE)
 
 
 def test_a_stored_failed_sweep_raises_as_a_live_one(tmp_path):
@@ -204,7 +204,7 @@ def test_stop_ends_a_sweep_of_another_process(owned):
 
     sweep.stop()
 
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert (sweep.status, sweep.reason) == (SweepStatus.STOPPED, "stopped by you")
     owner.join()
 
@@ -217,7 +217,7 @@ def test_draining_a_sweep_of_another_process_lets_its_trial_finish(owned):
     sweep.stop(drain=True)
     owner.let_end()
 
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert [trial.status for trial in sweep.snapshot().trials] == [Status.COMPLETED]
 
 
@@ -233,7 +233,7 @@ def test_pause_and_resume_reach_the_other_process(owned):
 
     assert seen == [SweepStatus.PAUSED, SweepStatus.RUNNING]
     owner.let_end()
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
 
 
 def test_kill_ends_a_trial_of_another_process_and_the_sweep_goes_on(owned):
@@ -243,10 +243,10 @@ def test_kill_ends_a_trial_of_another_process_and_the_sweep_goes_on(owned):
 
     sweep.kill(first)
 
-    wait_until(lambda: in_store(sweep, Status.RUNNING) == [first + 1], 60)
+    wait_until(lambda: in_store(sweep, Status.RUNNING) == [first + 1])
     assert sweep.trial(first).reason.startswith("killed by you")
     sweep.stop()
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
 
 
 def test_enqueued_params_reach_the_other_process(owned):
@@ -257,7 +257,7 @@ def test_enqueued_params_reach_the_other_process(owned):
     sweep.enqueue({"x": 0.125})
     owner.let_end()
 
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert sweep.trial(1).params == {"x": 0.125}
 
 
@@ -269,7 +269,7 @@ def test_an_edit_reaches_the_other_process(owned):
     sweep.edit(x=Real(5, 6))
     owner.let_end()
 
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert 5 <= sweep.trial(1).params["x"] <= 6
     assert list(sweep.edits["param"]) == ["x"]
 
@@ -308,7 +308,7 @@ def test_an_owner_that_does_not_answer_is_one_clear_error(owned, monkeypatch):
 
     os.kill(owner.pid, signal.SIGCONT)
     owner.let_end()
-    assert sweep.wait(60)
+    assert sweep.wait(PATIENCE)
     assert sweep.status is SweepStatus.COMPLETED  # the stop was withdrawn
 
 
@@ -333,7 +333,7 @@ def test_params_enqueued_to_an_owner_that_is_killed_meanwhile_wait_for_the_next(
     sweep.enqueue({"x": 0.125})
     owner.let_end()
 
-    assert sweep.resume().wait(60)
+    assert sweep.resume().wait(PATIENCE)
     assert 0.125 in list(sweep.trials["params.x"])
 
 
@@ -351,7 +351,7 @@ def test_params_enqueued_on_a_sweep_that_ended_here_are_tried_when_it_goes_on(tm
 
     sweep.enqueue({"x": 0.125})
 
-    assert sweep.resume(trials=3).wait(60)
+    assert sweep.resume(trials=3).wait(PATIENCE)
     assert sweep.trial(2).params == {"x": 0.125}
 
 
@@ -445,7 +445,7 @@ def test_a_continuation_by_another_process_is_seen_here(tmp_path):
     elsewhere(f"nbtune.load('ended', {str(tmp_path)!r}).resume(trials=4).wait()")
 
     assert (len(sweep.trials), sweep.status) == (4, SweepStatus.COMPLETED)
-    assert sweep.resume(trials=5).wait(60)
+    assert sweep.resume(trials=5).wait(PATIENCE)
     assert list(sweep.trials.index) == list(range(5))
 
 
@@ -460,7 +460,7 @@ def test_a_sweep_that_ended_here_and_runs_elsewhere_is_steered_there(owned, tmp_
 
     here.stop()
 
-    assert here.wait(60)
+    assert here.wait(PATIENCE)
     assert here.reason == "stopped by you"
 
 
@@ -489,7 +489,7 @@ def test_a_sweep_that_runs_is_found_through_a_link_to_its_store(tmp_path):
         listed = nbtune.sweeps(tmp_path / "link").loc["live", "status"]
     finally:
         go.touch()
-        sweep.wait(60)
+        sweep.wait(PATIENCE)
 
     assert (found, detour) == (sweep, sweep)
     assert listed != "interrupted"

@@ -3,6 +3,7 @@
 import atexit
 
 import pytest
+from driving import PATIENCE
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -23,7 +24,7 @@ def shell(tmp_path, monkeypatch):
     for value in list(shell.user_ns.values()):
         if type(value).__name__ == "Sweep" and value.running_here:
             value.stop()
-            value.wait(20)
+            value.wait(PATIENCE)
     atexit.unregister(shell.atexit_operations)
     shell.atexit_operations()
     InteractiveShell.clear_instance()

@@ -4,6 +4,7 @@ import shutil
 import time
 
 import pytest
+from driving import PATIENCE
 
 from magics import CELL, LINE, tune
 from nbtune.store import Store
@@ -55,7 +56,7 @@ def test_stop_ends_a_sweep_and_says_how_to_go_on(say, slow):
     shown = say("%tune stop slow")
 
     assert shown == "slow is stopping; its results stay. %tune resume slow goes on with it.\n"
-    assert slow.wait(20)
+    assert slow.wait(PATIENCE)
     assert slow.status == "stopped"
 
 
@@ -74,7 +75,7 @@ def test_pause_and_resume_by_name(say, slow):
 
 
 def _soon(sweep, status):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while sweep.status != status and time.monotonic() < deadline:
         time.sleep(0.05)
     return sweep.status == status
@@ -86,7 +87,7 @@ def test_resume_brings_a_stored_sweep_back_under_its_name(shell, say, swept):
     say("%tune resume quick")
 
     assert shell.user_ns["quick"].name == "quick"
-    assert shell.user_ns["quick"].wait(20)
+    assert shell.user_ns["quick"].wait(PATIENCE)
 
 
 def test_resume_does_not_take_the_place_of_a_variable(shell, refusal, swept):

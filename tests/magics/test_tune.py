@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from driving import PATIENCE
 
 import nbtune
 from magics import LINE, tune
@@ -20,7 +21,7 @@ def test_cell_returns_at_once_with_its_name_bound_and_nothing_else(shell):
     assert result.success
     assert result.result is None
     assert set(shell.user_ns) - before == {"quick"}
-    assert shell.user_ns["quick"].wait(30)
+    assert shell.user_ns["quick"].wait(PATIENCE)
     assert len(shell.user_ns["quick"].snapshot().trials) == 4
 
 
