@@ -15,7 +15,7 @@ from nbtune.exceptions import SpaceError, SpecError
 from nbtune.objective import Objective
 from nbtune.schedulers import Scheduler, StepCap
 from nbtune.searchers import Searcher, searcher_for
-from nbtune.space import Edit, Space, Timeline
+from nbtune.space import Edit, Space, Timeline, declares_the_same
 from nbtune.stopping import StopRule
 from nbtune.trial import Goal
 from nbtune.warm import Earlier
@@ -103,8 +103,8 @@ class Definition:
         SpaceError
             When it declares another.
         """
-        known = [repr(self.space), repr(self.timeline.now)]  # as declared first, as it is
-        if repr(objective.space) not in known:
+        known = (self.space, self.timeline.now)  # as declared first, as it is
+        if not any(declares_the_same(objective.space, space) for space in known):
             raise SpaceError(
                 f"sweep {name!r} searches {self.timeline.now!r}, the new code declares "
                 f"{objective.space!r}. Keep the space and change it by .edit(name=...), or "

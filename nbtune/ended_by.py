@@ -48,6 +48,8 @@ class EndedBy:
         Seconds after which its process was ended, because it did not stop when told to.
     left_paused : bool
         Whether it was paused when its sweep ended.
+    drained : bool
+        Of a sweep: whether the trials that ran were left to come to their own end.
     """
 
     kind: EndKind
@@ -61,6 +63,7 @@ class EndedBy:
     used: float | None = None
     killed_after: float | None = None
     left_paused: bool = False
+    drained: bool = False
 
     @property
     def reason(self) -> str:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
+from nbtune.ended_by import EndedBy
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.trial import Goal, Trial
 
-__all__ = ["Described", "ProgressLine", "described", "duration"]
+__all__ = ["Described", "ProgressLine", "described", "duration", "why_beside_progress"]
 
 LOG_SECONDS = 30.0
 """How often a line is written where it cannot be written over: into a file or a pipe."""
@@ -28,6 +29,10 @@ class Described(Protocol):
         """Why it stands there."""
 
     @property
+    def ended_by(self) -> EndedBy | None:
+        """What ended it, as data."""
+
+    @property
     def progress(self) -> str:
         """How many trials are over."""
 
@@ -42,9 +47,16 @@ class Described(Protocol):
 
 def described(sweep: Described) -> str:
     """Return where a sweep stands: "running, 12 of 60 trials, best loss 0.021 in trial 7"."""
-    status, reason, progress = sweep.status, sweep.reason, sweep.progress
-    why = f" ({reason})" if reason not in ("", progress) else ""
-    return f"{status}{why}, {progress}{_found(sweep.goals, sweep.front)}"
+    reason = why_beside_progress(sweep)
+    why = f" ({reason})" if reason else ""
+    return f"{sweep.status}{why}, {sweep.progress}{_found(sweep.goals, sweep.front)}"
+
+
+def why_beside_progress(sweep: Described) -> str:
+    """Return a sweep's reason, empty where its progress says the same: "60 of 60 trials"."""
+    by = sweep.ended_by
+    is_told = by is not None and by.limit == "trials" and sweep.status is SweepStatus.COMPLETED
+    return "" if is_told else sweep.reason
 
 
 def _found(goals: Sequence[Goal], front: Sequence[Trial]) -> str:

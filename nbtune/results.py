@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nbtune.arguments import check_flag, finite, is_whole
+from nbtune.ended_by import EndedBy
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
@@ -197,6 +198,10 @@ class Answers(Protocol):
         """Why it stands there."""
 
     @property
+    def ended_by(self) -> EndedBy | None:
+        """What ended it, as data."""
+
+    @property
     def goals(self) -> tuple[Goal, ...]:
         """Each objective."""
 
@@ -236,7 +241,7 @@ class SnapshotAnswers:
         self._snapshot = snapshot
         self.status, self.reason = snapshot.status, snapshot.reason
         self.front, self.warnings = snapshot.front, snapshot.warnings
-        self.goals = snapshot.goals
+        self.goals, self.ended_by = snapshot.goals, snapshot.ended_by
 
     @property
     def progress(self) -> str:

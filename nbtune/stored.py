@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbtune.definition import Definition
+from nbtune.ended_by import EndedBy
 from nbtune.engine import Snapshot, SweepStatus, progress_of
 from nbtune.exceptions import StoreError
 from nbtune.naming import status_of
@@ -77,6 +78,11 @@ class StoredAnswers:
     def reason(self) -> str:
         """Why it stands there."""
         return self._standing[1]
+
+    @property
+    def ended_by(self) -> EndedBy | None:
+        """What ended it, as data."""
+        return self._row.ended_by
 
     @property
     def goals(self) -> tuple[Goal, ...]:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nbtune import Real, SpecError, Sweep, report
+from nbtune import Real, SpecError, Sweep, load, report
 from nbtune.engine import SweepStatus
 from nbtune.stopping import MetricThreshold
 from nbtune.trial import Status
@@ -86,6 +86,18 @@ def test_a_drained_sweep_lets_the_running_trial_finish_and_starts_no_more():
     assert [(trial.status, trial.steps) for trial in trials if trial.steps] == [
         (Status.COMPLETED, 3)
     ]
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_that_a_sweep_was_drained_is_data(drain):
+    running = started()
+
+    running.stop(drain=drain)
+    gate.set()
+
+    assert running.wait(PATIENCE)
+    assert running.snapshot().ended_by.drained is drain
+    assert load(running.name).snapshot().ended_by.drained is drain
 
 
 def test_a_stop_ends_a_sweep_that_drains():

@@ -5,11 +5,11 @@ from contextlib import closing
 
 import pytest
 
-from nbtune import Real, Sweep, report
+from nbtune import Real, Sweep, load, report
 from nbtune.ended_by import EndedBy, EndKind
 from nbtune.schedulers import Hyperband
 from nbtune.store import MIGRATIONS, Store
-from nbtune.workers import Inline
+from nbtune.workers import Inline, Simulated
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +121,10 @@ def test_of_an_older_store_it_is_known_which_trials_the_stop_of_their_sweep_ende
         EndKind.SCHEDULER,
     ]
     assert trials[2].ended_by.reason == "rung 3: 2 of 4"
+
+
+def test_what_the_progress_says_is_not_said_twice():
+    done = run(searcher="random", trials=1_000, workers=Simulated(8))
+
+    assert repr(done).count("trials") == 1
+    assert repr(load("digits")).count("trials") == 1

@@ -16,6 +16,7 @@ from nbtune.space import (
     Real,
     Space,
     Timeline,
+    declares_the_same,
     hull,
     recast,
 )
@@ -290,3 +291,39 @@ def test_params_of_the_present_space_are_told_as_the_objects_they_are():
 
     assert EDITED.told_now(9, params).params is params
     assert EDITED.told_now(0, {"x": 0.5, "n": 3}) is None
+
+
+def loss_of(text):
+    """Make a function anew, as a cell does that runs again."""
+    names = {}
+    exec(text, names)
+    return names["loss"]
+
+
+def test_a_space_whose_functions_were_made_anew_declares_the_same():
+    text = "def loss(x): return x"
+    first, again = (
+        Space({"loss": Choice(loss_of(text), None), "inner": Space({"lr": Real(0, 1)})})
+        for _ in range(2)
+    )
+
+    assert first != again
+    assert declares_the_same(first, again)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"x": Choice(1, 2), "y": 3},
+        {"y": 3, "x": Choice(1, 2, 4)},
+        {"y": 4, "x": Choice(1, 2)},
+        {"y": 3, "x": Choice(1.0, 2.0)},
+        {"y": 3, "x": Choice(1, 2, weights=[1, 2])},
+        {"y": 3, "x": Choice(1, 2).with_default(2)},
+        {"y": 3, "x": Int(1, 2)},
+        {"y": 3},
+    ],
+    ids=repr,
+)
+def test_another_space_does_not_declare_the_same(other):
+    assert not declares_the_same(Space({"y": 3, "x": Choice(1, 2)}), Space(other))

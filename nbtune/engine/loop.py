@@ -746,7 +746,7 @@ class Engine:
             return
         self._final = status
         self._status, self._draining = SweepStatus.STOPPING, drain
-        self._ended_by, self._reason = ended_by, ended_by.reason
+        self._ended_by, self._reason = replace(ended_by, drained=drain), ended_by.reason
         if not drain:
             self._ending.ask_all(self._reason)
         self._clerk.mark()

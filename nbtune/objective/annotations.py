@@ -153,9 +153,8 @@ def _explain(node: ast.expr, scope: dict[str, Any], name: str, error: Exception)
                 f"{name}: {callee!r} is not defined. {nearest(callee, _DOMAINS)}"
             ) from None
         if kind in _DOMAINS.values() and isinstance(error, TypeError):
-            reason = str(error).partition("() ")[2] or str(error)
             raise SpaceError(
-                f"{name}: {ast.unparse(call)}: {reason}. Write {_form(kind)}."
+                f"{name}: {ast.unparse(call)}: {error}. Write {_form(kind)}."
             ) from None
     if any(_calls(node)):
         raise ObjectiveError(

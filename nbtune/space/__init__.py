@@ -7,7 +7,7 @@ from nbtune.space.hull import hull
 from nbtune.space.normal import LogNormal, Normal
 from nbtune.space.numeric import Int, Real
 from nbtune.space.ranges import Range
-from nbtune.space.recast import Recast, recast
+from nbtune.space.recast import Recast, declares_the_same, recast
 from nbtune.space.space import Dimension, Space
 from nbtune.space.timeline import Edit, Timeline
 
@@ -26,6 +26,7 @@ __all__ = [
     "Recast",
     "Space",
     "Timeline",
+    "declares_the_same",
     "domain_from",
     "hull",
     "named",

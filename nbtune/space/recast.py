@@ -18,7 +18,7 @@ from nbtune.space.numeric import Int, Real
 from nbtune.space.ranges import Range
 from nbtune.space.space import Space
 
-__all__ = ["NEAR", "Recast", "means_the_same", "recast"]
+__all__ = ["NEAR", "Recast", "declares_the_same", "means_the_same", "recast"]
 
 NEAR = 0.1
 """Of a domain's unit interval: a param that is now fixed may have been so far from its value."""
@@ -142,3 +142,36 @@ def _is_plain(value: Any) -> bool:
         return alike(json.loads(json.dumps(value, allow_nan=False)), value)
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def declares_the_same(one: Space, other: Space) -> bool:
+    """Return whether two spaces have the same params, in the same order, with equal domains.
+
+    Options that are functions or other objects, which a cell that runs again makes anew, are known
+    by their names.
+    """
+    return [*one] == [*other] and all(_is_equal(one[name], other[name]) for name in one)
+
+
+def _is_equal(one: Domain, other: Domain) -> bool:
+    if isinstance(one, Constant) and isinstance(other, Constant):
+        return _is_one_value(one.value, other.value)
+    if not (isinstance(one, Choice) and isinstance(other, Choice)):
+        return one == other
+    return (
+        one.weights == other.weights
+        and len(one.options) == len(other.options)
+        and all(map(_is_one_value, one.options, other.options))
+        and _is_one_value(one.default, other.default)
+    )
+
+
+def _is_one_value(one: Any, other: Any) -> bool:
+    if isinstance(one, Space) and isinstance(other, Space):
+        return declares_the_same(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):  # the default of a branch
+        return [*one] == [*other] and all(_is_one_value(one[name], other[name]) for name in one)
+    if same(one, other):
+        return True
+    is_named = type(one) is type(other) and not _is_plain(one)
+    return is_named and same(json_of(one), json_of(other))

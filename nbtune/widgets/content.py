@@ -21,6 +21,7 @@ from nbtune.plots.words import (
     ranked_by,
     shortened,
 )
+from nbtune.progress import why_beside_progress
 from nbtune.schedulers import Explanation
 from nbtune.space import Choice
 from nbtune.space.narrowing import admits
@@ -56,9 +57,8 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "name": snapshot.name,
         "state": str(snapshot.status),
-        # "60 of 60 trials" as the reason would say twice what the progress says, and that of a
-        # failed sweep what the alert says.
-        "why": "" if alert or snapshot.reason == snapshot.progress else _why(snapshot),
+        # That of a failed sweep is what the alert says.
+        "why": "" if alert else _why(snapshot),
         "plan": snapshot.plan,
         "progress": " · ".join([snapshot.progress, *_times(snapshot)]),
         "actions": ["stop"] if snapshot.draining else _ACTIONS.get(snapshot.status, []),
@@ -73,7 +73,7 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
 def _why(snapshot: Snapshot) -> str:
     running = snapshot.counts[Status.RUNNING] if snapshot.draining else 0
     finish = f"{plural(running, 'running trial')} to finish" if running else ""
-    return "; ".join(filter(None, [snapshot.reason, finish]))
+    return "; ".join(filter(None, [why_beside_progress(snapshot), finish]))
 
 
 def _times(snapshot: Snapshot) -> list[str]:
