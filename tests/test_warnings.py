@@ -194,3 +194,17 @@ def test_a_stored_sweep_loaded_by_name_shows_its_warnings():
     run()._engine.warn("code", "seen elsewhere")
 
     assert codes(nbtune.load("digits")) == ["code"]
+
+
+def test_what_was_enqueued_and_does_not_fit_an_edited_space_is_said():
+    done = run()
+    done.enqueue({"x": 0.9})
+    done.edit(x=Real(0, 0.5))
+
+    again = nbtune.load("digits").resume(trials=5)
+    assert again.wait(60)
+
+    [warning] = again.warnings
+    assert warning.code == "enqueued-not-tried"
+    assert "(x=0.9) were not tried" in warning.text
+    assert len(again.snapshot().trials) == 5

@@ -44,7 +44,7 @@ from nbtune.engine.verdict import (
 )
 from nbtune.engine.warning_log import WarningLog
 from nbtune.engine.watch import Watch
-from nbtune.exceptions import StoreError, SweepError
+from nbtune.exceptions import SpaceError, StoreError, SweepError
 from nbtune.schedulers.base import Scheduler
 from nbtune.searchers.base import Searcher
 from nbtune.space import Edit, Space, Timeline
@@ -449,7 +449,18 @@ class Engine:
 
     def _enqueue_as_asked(self, request: Request) -> None:
         stated = self._timeline.spaces[request.argument["space"]]
-        self._enqueue(self._timeline.now.validate(stated.from_json(request.argument["params"])))
+        given = request.argument["params"]
+        try:
+            params = self._timeline.now.validate(stated.from_json(given))
+        except SpaceError as error:  # who asked may be gone: nobody may hear the answer
+            shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            self.warn(
+                "enqueued-not-tried",
+                f"enqueued params ({shown}) were not tried: the space has been edited since, "
+                f"and they no longer fit: {error}",
+            )
+            raise
+        self._enqueue(params)
 
     def _edit_as_asked(self, request: Request) -> None:
         if self._searcher_in is None or request.blob is None:
