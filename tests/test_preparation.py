@@ -1,15 +1,20 @@
 """What a notebook has set, its folder's modules and ``setup`` reach every worker process."""
 
 import decimal
+import importlib.resources
 import logging
 import os
+import pickle
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import nbtune
 from nbtune import Real, SpecError, Sweep, SweepError, TrialError, report
+from nbtune.objective.preparation import packed
 from nbtune.workers import Inline, Local
 
 KINDS = pytest.mark.parametrize("kind", [Local, Inline])
@@ -245,6 +250,25 @@ def test_module_that_is_edited_while_trials_run_stays_what_it_was(net):
         sweep.run()
 
     assert list(sweep.trials["metrics.loss"]) == [1, 1]
+
+
+def test_data_files_of_a_package_are_within_reach(net):
+    (net.parent / "classes.txt").write_text("seven")
+    import mynet
+
+    def train(x: Real(0, 1)):
+        text = importlib.resources.files(mynet).joinpath("classes.txt").read_text()
+        report(loss=len(text))
+
+    assert run(train).best_value == 5
+
+
+def test_nbtune_itself_does_not_travel_from_a_folder_that_holds_its_source(monkeypatch):
+    monkeypatch.chdir(Path(nbtune.__file__).parents[1])
+
+    modules, _, _ = pickle.loads(packed())
+
+    assert not [module.name for module in modules if module.name.startswith("nbtune")]
 
 
 def test_traceback_through_a_module_shows_the_line_that_ran(net):

@@ -90,7 +90,9 @@ def _modules_here() -> list[_Module]:
     paths = {
         name: Path(path)
         for name, module in list(sys.modules.items())
-        if (path := _file_of(module)) and name != "__main__" and _is_own(Path(path), folder)
+        if name.partition(".")[0] not in ("__main__", "nbtune")
+        and (path := _file_of(module))
+        and _is_own(Path(path), folder)
     }
     found: list[_Module] = []
     left = _MOST_BYTES
@@ -144,29 +146,26 @@ class _Finder(importlib.abc.MetaPathFinder):
         )
 
 
-class _Loader(importlib.abc.ExecutionLoader):
-    """Runs a module's text under the name of its file."""
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Runs a module's text under the name of its file; data files beside it stay within reach."""
 
     def __init__(self, module: _Module) -> None:
-        self._module = module
+        super().__init__(module.name, module.path)
+        self._text = module.text
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Run it; tracebacks show its lines, whatever its file holds by then."""
-        text, path = self._module.text, self._module.path
-        linecache.cache[path] = len(text), None, text.splitlines(keepends=True), path
+        text = self._text
+        linecache.cache[self.path] = len(text), None, text.splitlines(keepends=True), self.path
         super().exec_module(module)
 
-    def get_filename(self, fullname: str) -> str:
-        """Return the file that the text was read from."""
+    def get_code(self, fullname: str) -> types.CodeType:
+        """Compile the text, whatever the file and its cache hold."""
         del fullname
-        return self._module.path
+        code: types.CodeType = self.source_to_code(self._text, self.path)
+        return code
 
     def get_source(self, fullname: str) -> str:
         """Return the text."""
         del fullname
-        return self._module.text
-
-    def is_package(self, fullname: str) -> bool:
-        """Whether it is a package's own module."""
-        del fullname
-        return self._module.is_package
+        return self._text
