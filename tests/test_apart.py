@@ -45,6 +45,21 @@ class Counting(Searcher):
         self.told += 1
 
 
+class Remembering(Searcher):
+    """Suggests the mean of what it was told, in that order."""
+
+    def setup(self, space, *, seed):
+        super().setup(space, seed=seed)
+        self.seen, self.kinds = [], set()
+
+    def suggest(self, number, pending):
+        return {"x": sum(self.seen) / max(1, len(self.seen)), "kind": "a"}
+
+    def observe(self, params, score, *, step, ended):
+        self.seen.append(params["x"])
+        self.kinds.add(params["kind"])
+
+
 class Parent(Searcher):
     """Suggests nothing but in the process that is not its maker's."""
 
@@ -117,6 +132,25 @@ def test_a_mind_whose_process_dies_goes_on_here_with_all_it_was_told(distant):
     assert params["x"] == 0.011  # told once, asked anew
     assert pending == 1  # the suggestion that has not begun
     assert code == "searcher-in-kernel"
+
+
+def test_a_mind_whose_process_dies_has_kept_a_long_story_in_little_memory(distant):
+    mind = distant(Remembering())
+    points = [{"x": number / 5_000, "kind": MARKER} for number in range(5_000)]
+    mind.suggest(0)
+
+    for number, params in enumerate(points):
+        mind.begin(number, params, None)
+        mind.observe(number, params, (0.5,), 1, True)
+        if number % 100 == 0:
+            mind.suggest(number + 1)
+
+    assert len(mind._told) < 2_000
+    assert sum(map(len, mind._put_away)) < 40 * 5_000
+    os.kill(mind._child.pid, signal.SIGKILL)
+    params, *_ = mind.suggest(9_999)
+    assert params["x"] == sum(point["x"] for point in points) / 5_000
+    assert mind._searcher.kinds == {MARKER}
 
 
 def test_closing_ends_the_process_and_a_suggestion_under_way(distant):

@@ -14,6 +14,8 @@ import struct
 import subprocess
 import sys
 import threading
+import zlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO, Any, TypeAlias
 
@@ -31,6 +33,7 @@ logger = logging.getLogger("nbtune")
 _Told: TypeAlias = tuple[str, tuple[Any, ...]]
 """A method of `Mind` and its arguments: a number, params, and others."""
 
+_PUT_AWAY = 1_000  # messages
 _HEADER = struct.Struct("!I")
 _PR_SET_PDEATHSIG = 1
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -58,8 +61,9 @@ class DistantMind:
 
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
-        self._told: list[_Told] = []
-        self._sent = 0
+        self._told: list[_Told] = []  # what came after what is put away
+        self._sent = 0  # how much of that the child has
+        self._put_away: list[bytes] = []
         self._child: subprocess.Popen[bytes] | None = None
         self._home: Mind | None = None
         self._closing = threading.Lock()
@@ -132,12 +136,27 @@ class DistantMind:
     def _come_home(self) -> None:
         self._end_child()
         self._home = Mind(self._searcher)
-        for name, arguments in self._told:
+        for name, arguments in [*self._taken_out(), *self._told]:
             getattr(self._home, name)(*arguments)
+
+    def _put_sent_away(self) -> None:
+        """Keep in little memory what the child has been told: it is needed only if it dies."""
+        if self._sent >= _PUT_AWAY:
+            sent = pickling.dumps(self._encoded(self._told[: self._sent]))
+            self._put_away.append(zlib.compress(sent))
+            del self._told[: self._sent]
+            self._sent = 0
+
+    def _taken_out(self) -> Iterator[_Told]:
+        from_json = self._searcher.space.from_json
+        for part in self._put_away:
+            for name, (key, encoded, *rest) in pickle.loads(zlib.decompress(part)):
+                yield name, (key, from_json(encoded), *rest)
 
     def _ask(self, index: int) -> dict[str, Any]:
         """Return what the child answers."""
         child = self._child or self._begin()
+        self._put_sent_away()
         _send(child.stdin, (self._encoded(self._told[self._sent :]), index))
         self._sent = len(self._told)
         return json.loads(_line(child.stdout))  # type: ignore[no-any-return]
