@@ -4,6 +4,7 @@ import bisect
 
 from nbtune.decision import Stop
 from nbtune.schedulers.base import Explanation, RungRow
+from nbtune.schedulers.explanations import Explanations
 from nbtune.schedulers.rungs import cutoff, share_in_words
 
 __all__ = ["StoppingRungs"]
@@ -17,7 +18,7 @@ class StoppingRungs:
         # Ascending. A score is kept whatever was decided: the quantile is that of all arrivals.
         self._scores: dict[tuple[int, int], list[float]] = {}
         self._passed: dict[tuple[int, int], int] = {}
-        self._explained: dict[int, Explanation] = {}
+        self._explained = Explanations()
 
     def judge(self, number: int, bracket: int, level: int, score: float) -> Stop | None:
         """Record the score of a trial that is at `level`; return None when it goes on."""

@@ -118,9 +118,8 @@ class Hyperband(Scheduler):
                 NbtuneWarning,
                 stacklevel=2,
             )
-        # Each trial's bracket, and how many rungs it has behind it. Kept when the trial ends: one
-        # that starts again (after a restart, or retried) is not counted twice in a rung.
-        self._bracket: dict[int, int] = {}
+        # How many rungs each trial has behind it. Kept when the trial ends: one that starts again
+        # (after a restart, or retried) is not counted twice in a rung.
         self._passed: dict[int, int] = {}
         self._runs = 0  # new trials and promotions
         self._ends: set[int] = set()  # the steps at which trials ended that might have gone on
@@ -203,7 +202,6 @@ class Hyperband(Scheduler):
         return bracket_weights(self.brackets, len(self.rungs()), self.reduction_factor)
 
     def _admit(self, number: int) -> None:
-        self._bracket[number] = self._draw(number)
         self._passed[number] = 0
         self._runs += 1
         if isinstance(self._rungs, PromotionRungs):
@@ -214,7 +212,7 @@ class Hyperband(Scheduler):
 
     def _rung(self, number: int) -> tuple[int, int]:
         """Return the bracket of a trial and the level of the next rung it has to pass."""
-        bracket = self._bracket[number]
+        bracket = self._draw(number)
         power = bracket + self._passed[number]
         return bracket, self.grace_period * self.reduction_factor**power
 

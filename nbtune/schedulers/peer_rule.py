@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nbtune.arguments import check_integer
 from nbtune.decision import Continue, Stop
 from nbtune.schedulers.base import Explanation, Scheduler
+from nbtune.schedulers.explanations import Explanations
 
 __all__ = ["PeerRule"]
 
@@ -51,7 +52,7 @@ class PeerRule(Scheduler):
         super().setup(seed=seed, step_name=step_name, max_t=max_t)
         self._last: dict[int, int] = {}  # the last step told, by trial; kept when it ends
         self._others: dict[int, list[float]] = {}  # what is compared with, ascending; by step
-        self._explained: dict[int, Explanation] = {}
+        self._explained = Explanations()
 
     def start(self, number: int) -> Continue:
         """Admit trial `number`; one that starts again is not counted twice at its old steps."""
