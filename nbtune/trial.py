@@ -1,6 +1,7 @@
 """The trial and its parts, as frozen values that every layer may hold."""
 
 import math
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 MOST_OF_A_WHY = 200  # characters
+_NUMBER = struct.Struct("d")
 _EXACT = 2**53  # the last of the whole numbers that a float holds, each of them
 MOST_METRICS_SHOWN = 5
 
@@ -111,9 +113,10 @@ class CompactReports(Sequence[Report]):
 
     def __init__(self, reports: Sequence[Report], names: tuple[str, ...]) -> None:
         self._names = names
-        self._table = array("d")  # step, time and values of each report
+        table = array("d")  # step, time and values of each report
         for report in reports:
-            self._table.extend((report.step, report.time, *report.metrics.values()))
+            table.extend((report.step, report.time, *report.metrics.values()))
+        self._table = table.tobytes()  # an object less than an array has
 
     @classmethod
     def of(
@@ -136,22 +139,24 @@ class CompactReports(Sequence[Report]):
     @property
     def columns(self) -> dict[str, Sequence[float]]:
         """The values of each metric, in order of the steps."""
+        table = memoryview(self._table).cast("d")
         return {
-            name: self._table[place :: self._width] for place, name in enumerate(self._names, 2)
+            name: table[place :: self._width].tolist() for place, name in enumerate(self._names, 2)
         }
 
     def value(self, metric: str, count: int) -> float | None:
         """Return the value of `metric` in report `count`, from 1; None where it is not one."""
         if metric not in self._names or not count:
             return None
-        return self._table[(count - 1) * self._width + 2 + self._names.index(metric)]
+        place = (count - 1) * self._width + 2 + self._names.index(metric)
+        return _NUMBER.unpack_from(self._table, place * _NUMBER.size)[0]  # type: ignore[no-any-return]
 
     @property
     def _width(self) -> int:
         return 2 + len(self._names)
 
     def __len__(self) -> int:
-        return len(self._table) // self._width
+        return len(self._table) // (_NUMBER.size * self._width)
 
     @overload
     def __getitem__(self, index: int) -> Report: ...
@@ -164,7 +169,8 @@ class CompactReports(Sequence[Report]):
 
     def _at(self, index: int) -> Report:
         start = index * self._width
-        step, time, *values = self._table[start : start + self._width]
+        table = memoryview(self._table).cast("d")
+        step, time, *values = table[start : start + self._width]
         return Report(int(step), dict(zip(self._names, values, strict=True)), time)
 
     def __eq__(self, other: object) -> bool:
@@ -324,6 +330,8 @@ class Trial:
 def shortened_why(why: str, most: int = MOST_OF_A_WHY) -> str:
     """Return a reason as one line of at most `most` characters."""
     line = " ".join(why.split())
+    if line == why and len(line) <= most:
+        return why  # the same object: a searcher gives many trials the same reason
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 

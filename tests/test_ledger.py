@@ -1,6 +1,7 @@
 """The engine's books: who is best, what is spent, how long it will take."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -193,3 +194,19 @@ def test_a_budget_that_was_pickled_before_a_limit_existed_has_its_default():
     old.__setstate__([60, 600.0, None, None, None, 2, False])
 
     assert old == Budget(trials=60, time_limit=600.0, retries=2)
+
+
+def test_a_run_that_is_put_away_is_found_as_it_was():
+    books = ledger()
+    over = run(books, 0.5, 0.7)
+    running = run(books, 0.6, status=None)
+    over.origin = "enqueued"
+
+    books.runs.put_away(over, over.snapshot(Path()))
+
+    found = books.runs[0]
+    assert (found.number, found.origin, found.status) == (0, "enqueued", Status.COMPLETED)
+    assert (found.last_step, books.score(found)) == (2, 0.7)
+    assert books.runs.status(0) is Status.COMPLETED
+    assert [*books.runs.at_hand] == [running]
+    assert books.best.number == 0

@@ -57,6 +57,7 @@ class Clerk:
         self._unpublished: dict[int, Run] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}  # of metrics, shared by trials
         self._views: list[Trial] = []
+        self._settled: list[Run] = []
         self._due: float | None = None
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None  # which file it leads to
@@ -121,9 +122,8 @@ class Clerk:
 
     def adopt(self, run: Run) -> None:
         """Take up a trial that is stored already."""
-        if run.status.ended:
-            run.compact(self._names)
         self._unpublished[run.number] = run
+        self._settle(run)
 
     @property
     def due_in(self) -> float | None:
@@ -166,11 +166,21 @@ class Clerk:
             self._due = time.monotonic() + RETRY_SECONDS
             return False
         for run in self._dirty.values():
-            if run.status.ended:
-                run.compact(self._names)
-                self._unpublished[run.number] = run
+            self._settle(run)
         self._batch, self._dirty, self._due, self.trouble = Batch(), {}, None, ""
         return True
+
+    def _settle(self, run: Run) -> None:
+        """Keep a trial in little memory that is over and stored: it changes no more."""
+        if run.status.ended:
+            run.compact(self._names)
+            self._unpublished[run.number] = run
+            self._settled.append(run)
+
+    def take_settled(self) -> list[Run]:
+        """Return the runs that are over and stored, each once."""
+        settled, self._settled = self._settled, []
+        return settled
 
     def _row_of(self, run: Run) -> TrialRow | None:
         try:

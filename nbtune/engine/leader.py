@@ -1,7 +1,9 @@
-"""Who is best, kept up to date as scores come and change: never a look at all trials."""
+"""Who is best, kept up to date as scores come and change."""
 
-import heapq
 import math
+from array import array
+
+import numpy as np
 
 from nbtune.pareto import Scores
 
@@ -11,34 +13,32 @@ __all__ = ["Leader"]
 class Leader:
     """The number with the highest score in the one objective, the lowest number of equals.
 
-    A score that has changed stays in the heap until it comes to the top or the heap has doubled,
-    so that an update costs the logarithm of the number of trials.
+    All scores are looked at only when the leader's own has got worse.
     """
 
     def __init__(self) -> None:
-        self._scores: dict[int, float] = {}
-        self._heap: list[tuple[float, int]] = []
+        self._scores = array("d")  # by number, -inf where there is none
+        self._first: int | None = None
+        self._fell = False  # whether somebody else may be ahead now
 
     def update(self, number: int, scores: Scores | None) -> None:
         """Enter the present score of `number`; None, NaN and ``-inf`` take it out."""
-        score = -math.inf if scores is None else scores[0]
-        if not score > -math.inf:
-            self._scores.pop(number, None)
-            return
-        if self._scores.get(number) == score:
-            return
-        self._scores[number] = score
-        heapq.heappush(self._heap, (-score, number))
-        if len(self._heap) > 2 * len(self._scores) + 64:
-            self._heap = [(-kept, holder) for holder, kept in self._scores.items()]
-            heapq.heapify(self._heap)
+        score = -math.inf if scores is None or math.isnan(scores[0]) else scores[0]
+        missing = number + 1 - len(self._scores)
+        self._scores.extend([-math.inf] * missing)
+        before, self._scores[number] = self._scores[number], score
+        if number == self._first:
+            self._fell = self._fell or score < before
+        elif self._first is None:
+            self._first = None if score == -math.inf else number
+        elif (score, -number) > (self._scores[self._first], -self._first):
+            self._first = number
 
     @property
     def numbers(self) -> list[int]:
         """The leader alone, nobody before there is any."""
-        while self._heap:
-            score, number = self._heap[0]
-            if self._scores.get(number) == -score:
-                return [number]
-            heapq.heappop(self._heap)
-        return []
+        if self._fell:
+            first = int(np.argmax(np.array(self._scores)))  # the lowest of equals
+            self._first = None if self._scores[first] == -math.inf else first
+            self._fell = False
+        return [] if self._first is None else [self._first]

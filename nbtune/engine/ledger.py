@@ -1,17 +1,15 @@
 """The engine's books: every trial as it runs, what has been spent, who is best."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Literal
 
-from nbtune.decision import Decision
 from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
+from nbtune.engine.runs import Run, Runs
 from nbtune.pareto import Scores, scores_by
-from nbtune.trial import CompactReports, Failure, Goal, Params, Report, Status, Trial
+from nbtune.trial import Goal, Params, Report, Status
 
 __all__ = ["Budget", "Ledger", "Run", "Spending"]
 
@@ -62,159 +60,6 @@ class Spending:
     seconds: float | None
 
 
-class Run:
-    """A trial while the engine works on it: the mutable twin of `Trial`."""
-
-    __slots__ = (
-        "_counting",
-        "_snapshot",
-        "asked",
-        "began",
-        "deadline",
-        "decision",
-        "ended",
-        "ended_by",
-        "failure",
-        "killed",
-        "number",
-        "origin",
-        "params",
-        "reason",
-        "reports",
-        "retried",
-        "slot",
-        "started",
-        "status",
-        "why",
-    )
-
-    def __init__(self, number: int, params: Params, origin: str, why: str = "") -> None:
-        self.number = number
-        self.params = params
-        self.origin = origin
-        self.why = why
-        self.status = Status.PENDING
-        self.reason = ""
-        self.reports: list[Report] | CompactReports = []
-        self.started: float | None = None
-        self.began = 0.0  # the present run, where a trial runs several times
-        self.ended: float | None = None
-        self.slot: int | None = None
-        self.failure: Failure | None = None
-        self.ended_by: EndedBy | None = None
-        self.asked: EndedBy | None = None  # by whom it was asked to stop from outside
-        self.decision: Decision | None = None  # by which the scheduler ended or paused it
-        self.killed = False  # its process was told to end now
-        self.retried = 0  # how often it was started again after a crash
-        self.deadline: float | None = None  # when to act next on a trial that overstays
-        self._counting: dict[Goal, list[float | None]] = {}  # what counted after each report
-        self._snapshot: Trial | None = None
-
-    @classmethod
-    def from_trial(cls, trial: Trial, origin: str) -> "Run":
-        """Take up a trial that ended in an earlier process."""
-        run = cls(trial.number, trial.params, origin, trial.why)
-        run.status, run.reason, run.failure = trial.status, trial.reason, trial.failure
-        run.ended_by = trial.ended_by
-        run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
-        run.reports = list(trial.reports)
-        return run
-
-    @property
-    def decided(self) -> bool:
-        """Whether the scheduler ended or paused it, and so knows."""
-        return self.decision is not None
-
-    @property
-    def times(self) -> tuple[float, float, float]:
-        """When it started, reported last and ended; 0 where it has not."""
-        reported = self.reports[-1].time if self.reports else 0.0
-        return self.started or 0.0, reported, self.ended or 0.0
-
-    @property
-    def last_step(self) -> int:
-        """The last step reported, 0 before the first."""
-        return self.reports[-1].step if self.reports else 0
-
-    def value(self, metric: str, count: int | None = None) -> float | None:
-        """Return the last value of `metric` in all reports or the first `count`, None without."""
-        count = len(self.reports) if count is None else count
-        if isinstance(self.reports, CompactReports):
-            return self.reports.value(metric, count)
-        for index in range(count - 1, -1, -1):
-            metrics = self.reports[index].metrics
-            if metric in metrics:
-                return metrics[metric]
-        return None
-
-    def news(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Return those metrics whose last value is another, or which have none."""
-        return {
-            name: value
-            for name, value in metrics.items()
-            if (known := self.value(name)) is None or not _same(known, value)
-        }
-
-    def value_for(self, goal: Goal, count: int | None = None) -> float | None:
-        """Return the value by which `goal` ranks the run, after all reports or the first `count`.
-
-        Each report is looked at once, however often it is asked for.
-        """
-        count = len(self.reports) if count is None else count
-        if goal.by == "last":
-            return self.value(goal.metric, count)
-        counted = self._counting.setdefault(goal, [])
-        for report in self.reports[len(counted) : count]:
-            before, value = counted[-1] if counted else None, report.metrics.get(goal.metric)
-            counted.append(before if value is None else goal.after(before, value))
-        return counted[count - 1] if count else None
-
-    def take_back(self, count: int) -> None:
-        """Keep only the first `count` reports."""
-        self.reports = list(self.reports[:count])
-        self._counting.clear()
-
-    def extend(self, reports: Iterable[Report]) -> None:
-        """Take in new reports."""
-        if isinstance(self.reports, CompactReports):
-            self.reports = list(self.reports)
-        self.reports.extend(reports)
-
-    def compact(self, names: dict[tuple[str, ...], tuple[str, ...]]) -> None:
-        """Keep the reports of a run that is over in little memory."""
-        self.reports = CompactReports.of(self.reports, names)
-        self._counting.clear()
-        self.touch()
-
-    def touch(self) -> None:
-        """Forget the cached snapshot after a change."""
-        self._snapshot = None
-
-    def snapshot(self, folder: Path) -> Trial:
-        """Return the trial as it stands; the same object until `touch`."""
-        if self._snapshot is None:
-            self._snapshot = Trial(
-                number=self.number,
-                params=self.params,
-                status=self.status,
-                reason=self.reason,
-                ended_by=self.ended_by,
-                reports_so_far=self.reports,
-                count=len(self.reports),
-                started=self.started,
-                ended=self.ended,
-                slot=self.slot,
-                failure=self.failure,
-                why=self.why,
-                folder=folder,
-            )
-        return self._snapshot
-
-
-def _same(one: float, other: float) -> bool:
-    return one == other or (math.isnan(one) and math.isnan(other))
-
-
 def _by_limit(limit: str, allowed: float, used: float) -> EndedBy:
     return EndedBy(kind=EndKind.LIMIT, limit=limit, allowed=allowed, used=used)
 
@@ -225,7 +70,7 @@ class Ledger:
     def __init__(self, goals: Sequence[Goal], budget: Budget) -> None:
         self.goals = tuple(goals)
         self.budget = budget
-        self.runs: list[Run] = []
+        self.runs = Runs()
         self.running: dict[int, Run] = {}
         self.ended = 0
         self.paused = 0
@@ -309,17 +154,17 @@ class Ledger:
         return next((g.metric for g in self.goals if run.value(g.metric) is None), "")
 
     @property
-    def front(self) -> list[Run]:
-        """The best run so far, the earliest of equals; failed ones are out.
+    def front(self) -> list[int]:
+        """The number of the best run so far, the earliest of equals; failed ones are out.
 
         With several objectives those on the Pareto front, best in the first objective first.
         """
-        return [self.runs[number] for number in self._leaders.numbers]
+        return self._leaders.numbers
 
     @property
     def best(self) -> Run | None:
         """The first of the front, None while nobody is on it."""
-        return next(iter(self.front), None)
+        return next((self.runs[number] for number in self.front), None)
 
     def compute_seconds(self, now: float) -> float:
         """Return the seconds spent in trials, summed over slots, running ones included."""

@@ -392,7 +392,7 @@ class Engine:
             time.sleep(HEARTBEAT_SECONDS)
 
     def _leave_paused(self) -> None:
-        for run in self._ledger.runs:
+        for run in self._ledger.runs.at_hand:
             if run.status is Status.PAUSED:
                 leave_paused(run, self._scheduler.explain(run.number))
                 self._clerk.mark(run)
@@ -733,7 +733,7 @@ class Engine:
         """Whether a trial is one that a scheduler can promote."""
         if not 0 <= number < len(self._ledger.runs):
             return False
-        return self._ledger.runs[number].status in (Status.PAUSED, Status.RUNNING)
+        return self._ledger.runs.status(number) in (Status.PAUSED, Status.RUNNING)
 
     def _on_extension_failed(self, failure: Failure, who: str) -> None:
         """End because of what a part of the sweep raised, which may be the user's own."""
@@ -800,6 +800,8 @@ class Engine:
             ended_by=self._ended_by,
         )
         self._publish()
+        for run in self._clerk.take_settled():
+            self._ledger.runs.put_away(run, run.snapshot(self._job.folder))
         return written
 
     def _publish(self) -> None:
@@ -807,6 +809,7 @@ class Engine:
         trouble = self._clerk.trouble
         active = self._status in (SweepStatus.RUNNING, SweepStatus.PAUSED)
         self._version += 1
+        trials = self._clerk.trials()
         self._snapshot = Snapshot(
             name=self._row.name,
             status=self._status,
@@ -814,8 +817,8 @@ class Engine:
             goals=self._ledger.goals,
             step_name=self._job.step_name,
             space=self._timeline.hull,
-            trials=self._clerk.trials(),
-            front=tuple(run.snapshot(self._job.folder) for run in self._ledger.front),
+            trials=trials,
+            front=tuple(trials[number] for number in self._ledger.front),
             elapsed=elapsed,
             budgets=self._ledger.remaining(self._inbox.clock(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,

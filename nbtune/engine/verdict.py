@@ -1,5 +1,6 @@
 """What the end of a trial means: its status and reason, and whether the sweep can work at all."""
 
+import sys
 from dataclasses import replace
 
 from nbtune.decision import Complete, Pause, Reject
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 _SAME_FAILURES = 3
+_BY_ITSELF = EndedBy(kind=EndKind.COMPLETED)  # one for all: most trials end so
 _NOT_PROMOTED = "; not promoted when the sweep ended"
 
 
@@ -47,15 +49,15 @@ def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Sta
         return Status.STOPPED, run.asked or told
     if event.failure is not None:
         return Status.FAILED, _failed(run, event.how, event.failure, step_name)
-    if (missing := ledger.missing(run)) and ledger.best is not None:
+    if (missing := ledger.missing(run)) and ledger.front:
         text = f"{missing} was never reported"
         return Status.FAILED, EndedBy(kind=EndKind.ERROR, text=text)
-    return Status.COMPLETED, run.ended_by or EndedBy(kind=EndKind.COMPLETED)
+    return Status.COMPLETED, run.ended_by or _BY_ITSELF
 
 
 def by_scheduler(reason: str, stood: Explanation | None) -> EndedBy:
     """Return that a scheduler ended or paused a trial, which `stood` so when it was compared."""
-    by = EndedBy(kind=EndKind.SCHEDULER, text=reason)
+    by = EndedBy(kind=EndKind.SCHEDULER, text=sys.intern(str(reason)))  # many trials have the same
     return by if stood is None else _standing(by, stood)
 
 

@@ -46,7 +46,7 @@ class Random(Searcher):
         super().setup(space, seed=seed)
         self.finite = space.size is not None
         self._never_repeats = _continuous(space)
-        # Else it may have to list what is left, or to go along the sequence.
+        # Else it has to know what was tried: to list what is left, or to go along the sequence.
         self.quick = self._never_repeats and self.sequence is None
         self._observed: set[Hashable] = set()
 
@@ -78,7 +78,8 @@ class Random(Searcher):
 
     def observe(self, params: Params, score: float | None, *, step: int, ended: bool) -> None:
         """Remember `params` as tried."""
-        self._observed.add(self.space.key(params))
+        if not self.quick:  # then no draw meets another
+            self._observed.add(self.space.key(params))
 
     def size(self) -> int | None:
         """Return the number of points of a finite space, that of the defaults included."""

@@ -1,0 +1,215 @@
+"""The trials of a sweep as the engine works on them, and in little memory once they are over."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+from nbtune.decision import Decision
+from nbtune.ended_by import EndedBy
+from nbtune.trial import CompactReports, Failure, Goal, Params, Report, Status, Trial
+
+__all__ = ["Run", "Runs"]
+
+_USUAL = "suggested"  # where most trials come from
+
+
+class Run:
+    """A trial while the engine works on it: the mutable twin of `Trial`."""
+
+    __slots__ = (
+        "_counting",
+        "_snapshot",
+        "asked",
+        "began",
+        "deadline",
+        "decision",
+        "ended",
+        "ended_by",
+        "failure",
+        "killed",
+        "number",
+        "origin",
+        "params",
+        "reason",
+        "reports",
+        "retried",
+        "slot",
+        "started",
+        "status",
+        "why",
+    )
+
+    def __init__(self, number: int, params: Params, origin: str, why: str = "") -> None:
+        self.number = number
+        self.params = params
+        self.origin = origin
+        self.why = why
+        self.status = Status.PENDING
+        self.reason = ""
+        self.reports: list[Report] | CompactReports = []
+        self.started: float | None = None
+        self.began = 0.0  # the present run, where a trial runs several times
+        self.ended: float | None = None
+        self.slot: int | None = None
+        self.failure: Failure | None = None
+        self.ended_by: EndedBy | None = None
+        self.asked: EndedBy | None = None  # by whom it was asked to stop from outside
+        self.decision: Decision | None = None  # by which the scheduler ended or paused it
+        self.killed = False  # its process was told to end now
+        self.retried = 0  # how often it was started again after a crash
+        self.deadline: float | None = None  # when to act next on a trial that overstays
+        self._counting: dict[Goal, list[float | None]] = {}  # what counted after each report
+        self._snapshot: Trial | None = None
+
+    @classmethod
+    def from_trial(cls, trial: Trial, origin: str) -> "Run":
+        """Take up a trial that ended in an earlier process."""
+        run = cls(trial.number, trial.params, origin, trial.why)
+        run.status, run.reason, run.failure = trial.status, trial.reason, trial.failure
+        run.ended_by = trial.ended_by
+        run.started, run.ended, run.slot = trial.started, trial.ended, trial.slot
+        so_far = trial.reports_so_far
+        run.reports = so_far if isinstance(so_far, CompactReports) else list(trial.reports)
+        return run
+
+    @property
+    def decided(self) -> bool:
+        """Whether the scheduler ended or paused it, and so knows."""
+        return self.decision is not None
+
+    @property
+    def times(self) -> tuple[float, float, float]:
+        """When it started, reported last and ended; 0 where it has not."""
+        reported = self.reports[-1].time if self.reports else 0.0
+        return self.started or 0.0, reported, self.ended or 0.0
+
+    @property
+    def last_step(self) -> int:
+        """The last step reported, 0 before the first."""
+        return self.reports[-1].step if self.reports else 0
+
+    def value(self, metric: str, count: int | None = None) -> float | None:
+        """Return the last value of `metric` in all reports or the first `count`, None without."""
+        count = len(self.reports) if count is None else count
+        if isinstance(self.reports, CompactReports):
+            return self.reports.value(metric, count)
+        for index in range(count - 1, -1, -1):
+            metrics = self.reports[index].metrics
+            if metric in metrics:
+                return metrics[metric]
+        return None
+
+    def news(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return those metrics whose last value is another, or which have none."""
+        return {
+            name: value
+            for name, value in metrics.items()
+            if (known := self.value(name)) is None or not _same(known, value)
+        }
+
+    def value_for(self, goal: Goal, count: int | None = None) -> float | None:
+        """Return the value by which `goal` ranks the run, after all reports or the first `count`.
+
+        Each report is looked at once, however often it is asked for.
+        """
+        count = len(self.reports) if count is None else count
+        if goal.by == "last":
+            return self.value(goal.metric, count)
+        counted = self._counting.setdefault(goal, [])
+        for report in self.reports[len(counted) : count]:
+            before, value = counted[-1] if counted else None, report.metrics.get(goal.metric)
+            counted.append(before if value is None else goal.after(before, value))
+        return counted[count - 1] if count else None
+
+    def take_back(self, count: int) -> None:
+        """Keep only the first `count` reports."""
+        self.reports = list(self.reports[:count])
+        self._counting.clear()
+
+    def extend(self, reports: Iterable[Report]) -> None:
+        """Take in new reports."""
+        if isinstance(self.reports, CompactReports):
+            self.reports = list(self.reports)
+        self.reports.extend(reports)
+
+    def compact(self, names: dict[tuple[str, ...], tuple[str, ...]]) -> None:
+        """Keep the reports of a run that is over in little memory."""
+        self.reports = CompactReports.of(self.reports, names)
+        self._counting.clear()
+        self.touch()
+
+    def touch(self) -> None:
+        """Forget the cached snapshot after a change."""
+        self._snapshot = None
+
+    def snapshot(self, folder: Path) -> Trial:
+        """Return the trial as it stands; the same object until `touch`."""
+        if self._snapshot is None:
+            self._snapshot = Trial(
+                number=self.number,
+                params=self.params,
+                status=self.status,
+                reason=self.reason,
+                ended_by=self.ended_by,
+                reports_so_far=self.reports,
+                count=len(self.reports),
+                started=self.started,
+                ended=self.ended,
+                slot=self.slot,
+                failure=self.failure,
+                why=self.why,
+                folder=folder,
+            )
+        return self._snapshot
+
+
+class Runs(Sequence[Run]):
+    """All runs by number; of one that has been put away its `Trial` alone is kept.
+
+    Asked for, such a run is made anew: nothing that is done to it lasts.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Run | Trial] = []
+        self._origins: dict[int, str] = {}  # of those put away that are not `_USUAL`
+
+    def append(self, run: Run) -> None:
+        """Enter the next run."""
+        self._kept.append(run)
+
+    def put_away(self, run: Run, trial: Trial) -> None:
+        """Keep `trial` in the place of a run that is over and changes no more."""
+        self._kept[run.number] = trial
+        if run.origin != _USUAL:
+            self._origins[run.number] = run.origin
+
+    @property
+    def at_hand(self) -> Iterator[Run]:
+        """Those that have not been put away."""
+        return (each for each in self._kept if isinstance(each, Run))
+
+    def status(self, number: int) -> Status:
+        """Return where a run stands."""
+        return self._kept[number].status
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Run]: ...
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        if isinstance(index, slice):
+            return [self._made(each) for each in self._kept[index]]
+        return self._made(self._kept[index])
+
+    def _made(self, kept: Run | Trial) -> Run:
+        if isinstance(kept, Run):
+            return kept
+        return Run.from_trial(kept, self._origins.get(kept.number, _USUAL))
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
