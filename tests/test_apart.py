@@ -134,6 +134,15 @@ def test_a_mind_whose_process_dies_goes_on_here_with_all_it_was_told(distant):
     assert code == "searcher-in-kernel"
 
 
+def test_a_process_that_is_dead_before_it_is_asked_is_replaced_too(distant):
+    mind = distant(Counting())
+    mind.suggest(0)
+    os.kill(mind._child.pid, signal.SIGKILL)
+    mind._child.wait()
+
+    assert mind.suggest(1).warnings[0][0] == "searcher-in-kernel"
+
+
 def test_a_mind_whose_process_dies_has_kept_a_long_story_in_little_memory(distant):
     mind = distant(Remembering())
     points = [{"x": number / 5_000, "kind": MARKER} for number in range(5_000)]

@@ -16,6 +16,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any, TypeAlias
 
@@ -199,7 +200,8 @@ class DistantMind:
             child.wait()
             for stream in child.stdin, child.stdout:
                 if stream is not None:
-                    stream.close()
+                    with suppress(BrokenPipeError):  # what it did not live to read
+                        stream.close()
 
 
 def _spawn() -> "subprocess.Popen[bytes]":
