@@ -504,21 +504,15 @@ def test_released_widgets_are_not_bound_to_a_shell():
     assert "_reply_subshell_id" not in dashboard.head.comm.__dict__
 
 
-@pytest.fixture
-def patience(monkeypatch):
-    """No page is given time for the live figure."""
-    monkeypatch.setattr("nbtune.widgets.dashboard.UNDRAWN_SECONDS", 0.0)
-    monkeypatch.setattr("nbtune.widgets.dashboard.PICTURE_SECONDS", 0.0)
-
-
 def pictures(dashboard):
     return [child for child in dashboard.box.children if isinstance(child, ipywidgets.HTML)]
 
 
-def test_a_page_that_does_not_draw_the_figure_is_shown_a_picture_of_it(patience):
+def test_a_page_that_does_not_draw_the_figure_is_shown_a_picture_of_it(monkeypatch):
+    monkeypatch.setattr("nbtune.widgets.dashboard.PICTURE_SECONDS", 0.0)
     sweep = Shown(mixed())
     dashboard = opened(sweep)
-    dashboard.head.theme = "dark"
+    dashboard.head.wants_picture = True
 
     dashboard.refresh()
     [picture] = pictures(dashboard)
@@ -531,31 +525,21 @@ def test_a_page_that_does_not_draw_the_figure_is_shown_a_picture_of_it(patience)
     assert picture.value != first
 
 
-def test_the_picture_goes_when_the_figure_is_there_after_all(patience):
+def test_the_picture_goes_when_the_figure_is_there_after_all():
     dashboard = opened(Shown(mixed()))
-    dashboard.head.theme = "light"
+    dashboard.head.wants_picture = True
     dashboard.refresh()
 
-    dashboard.head.drawn = True
+    dashboard.head.wants_picture = False
     dashboard.refresh()
 
     assert pictures(dashboard) == []
     assert "nbtune-undrawn" not in dashboard.box._dom_classes
 
 
-def test_a_page_that_comes_late_is_given_as_long():
+def test_no_picture_is_made_that_no_page_asked_for():
     dashboard = opened(Shown(mixed()))
-    dashboard._picture_at = 0.0  # as if it had been there for long
-    dashboard.refresh()
-
     dashboard.head.theme = "light"
-    dashboard.refresh()
-
-    assert pictures(dashboard) == []
-
-
-def test_where_no_page_shows_the_dashboard_no_picture_is_made(patience):
-    dashboard = opened(Shown(mixed()))
 
     dashboard.refresh()
 

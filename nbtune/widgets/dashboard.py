@@ -30,10 +30,8 @@ TABLE_SECONDS = 0.5
 LOG_SECONDS = 1.0
 EXPLAIN_SECONDS = 5.0
 """How long an explanation stands that may change; longer where it takes long to find."""
-UNDRAWN_SECONDS = 8.0
-"""How long a page may take for the live figure until it is shown a picture instead."""
 PICTURE_SECONDS = 4.0
-"""How often that picture is made anew."""
+"""How often the picture is made anew that stands for a live figure."""
 HOLD_SECONDS = 4.0
 """How long the figure stands still for a pointer of which nothing more is heard."""
 
@@ -162,7 +160,6 @@ class Dashboard:
             self._drawing = Drawing(
                 snapshot, self._book, on_select=self.select, on_brush=self._read_brushes
             )
-            self._picture_at = time.monotonic() + UNDRAWN_SECONDS
             self._arrange()
         return self._drawing
 
@@ -175,18 +172,16 @@ class Dashboard:
         """Show the static figure in place of a live one that the page does not get drawn.
 
         Plotly comes with each figure as a module of 5 MB, and anywidget 0.11 gives up on one that
-        takes a slow page over two seconds. Where no page shows the head, none is waited for.
+        takes a slow page over two seconds.
         """
-        if self.head.drawn:
+        if not self.head.wants_picture:
             if self._picture is not None:
                 self._picture.close()
                 self._picture = None
                 self.box.remove_class(_UNDRAWN)
                 self._arrange()
             return
-        if not self.head.theme:  # no page shows it yet
-            self._picture_at = now + UNDRAWN_SECONDS
-        if now < self._picture_at or not self.head.theme:
+        if now < self._picture_at:
             return
         self._picture_at = now + PICTURE_SECONDS
         drawing = Twin(snapshot, self.head.theme).drawing()

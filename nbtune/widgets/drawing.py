@@ -106,6 +106,7 @@ class Drawing:
         lines = self._lines(snapshot, scene, look, now, last=last)
         changed = lines is not None and lines.trials != self._parallel.trials
         with self.figure.batch_update():
+            self._set("meta", "updated")  # by this the page sees that changes reach it
             self._draw_curves(scene)
             if lines is not None:
                 self._draw_parallel(lines)

@@ -21,8 +21,8 @@ class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
 
     Sends ``{"do": "pause" | "resume" | "stop"}``, and ``{"do": "hold", "on": True}`` while the
     pointer is where brushes are drawn; sets ``theme`` to "light" or "dark"
-    as soon as a page shows it, ``width`` to its own, in pixels, and ``drawn`` once the figure below
-    it stands in the page.
+    as soon as a page shows it, ``width`` to its own, in pixels, and ``wants_picture`` while the
+    page shows no live figure below it, but should have had the time to.
     """
 
     _esm = asset("head.js")
@@ -30,7 +30,7 @@ class Head(anywidget.AnyWidget):  # type: ignore[misc] # ships no types
     content = traitlets.Dict().tag(sync=True)
     theme = traitlets.Unicode("").tag(sync=True)
     width = traitlets.Int(920).tag(sync=True)
-    drawn = traitlets.Bool(False).tag(sync=True)
+    wants_picture = traitlets.Bool(False).tag(sync=True)
 
 
 class Best(anywidget.AnyWidget):  # type: ignore[misc] # ships no types

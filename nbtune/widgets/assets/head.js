@@ -12,6 +12,8 @@ const HINTS = {
   stop: "End the sweep: running trials stop at their next report",
 };
 
+const PATIENT_LOOKS = 16; // of two a second
+
 function isDark() {
   const body = document.body;
   const light = body.dataset.jpThemeLight;
@@ -86,13 +88,20 @@ function watchPointer(model, el) {
   return () => types.forEach((type) => document.removeEventListener(type, look, { capture: true }));
 }
 
-/* Say when the figure stands in the page with what it shows; an empty one does not count. */
+/* Ask for a picture where no live figure comes: anywidget 0.11 gives up on a module that takes the
+   page over two seconds. Its figure may yet be drawn, but hears of no change: it lacks the mark that
+   the kernel sends with the first one. */
 function watchFigure(model, el) {
+  let looks = 0;
   const look = () => {
-    const figure = el.closest(".nbtune-dashboard")?.querySelector(".js-plotly-plot");
-    if (!figure?._fullData?.some((trace) => trace.type === "parcoords")) return;
-    clearInterval(timer);
-    model.set("drawn", true);
+    const dashboard = el.closest(".nbtune-dashboard");
+    const live = Boolean(dashboard?.querySelector(".js-plotly-plot")?._fullLayout?.meta);
+    // Time counts from when the figure was sent, and while the page shows it.
+    if (!live && (dashboard?.children.length ?? 0) > 3 && el.clientWidth) looks += 1;
+    const wanted = !live && looks > PATIENT_LOOKS;
+    if (live) clearInterval(timer);
+    if (model.get("wants_picture") === wanted) return;
+    model.set("wants_picture", wanted);
     model.save_changes();
   };
   const timer = setInterval(look, 500);
