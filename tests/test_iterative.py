@@ -128,7 +128,7 @@ def test_there_are_exactly_as_many_rounds_as_asked_for():  # FEATURES P3
     assert done.reason == "5 of 5 rounds"
 
 
-@pytest.mark.parametrize("workers", [Inline(1), Simulated(3)], ids=repr)
+@pytest.mark.parametrize("workers", [Inline(1), Simulated(3)], ids=["inline", "simulated"])
 def test_a_round_sees_every_trial_of_those_before(workers):  # FEATURES P3
     tuner = Written(xs(0.1, 0.2, 0.3), xs(0.4, 0.5), [])
 
