@@ -107,6 +107,17 @@ def test_warnings_are_shown_the_latest_first_the_others_when_it_is_opened():
     assert "warning: the <first>\nwarning: the second" in shown["text/plain"]
 
 
+def test_several_warnings_are_set_apart_and_long_words_break():
+    url = "https://" + "x" * 400
+    warnings = tuple(SweepWarning(t, "a", f"{url} {t}") for t in (1.0, 2.0, 3.0))
+
+    html = Twin(dataclasses.replace(mixed(), warnings=warnings)).summary()["text/html"]
+
+    box = re.search(r"<details (style=[^>]*)>.*?</details>", html)
+    assert "overflow-wrap:anywhere" in box[1]
+    assert re.findall(r'<div style="margin-top:\dpx[^>]*>\S+ (\S+)</div>', box[0]) == ["2.0", "1.0"]
+
+
 def test_what_users_wrote_is_escaped():
     of = ended(snapshot(made(0, [], Status.FAILED, failure=FAILURE, reason="<b>no</b>")))
 

@@ -207,10 +207,12 @@ def _warnings_html(warnings: Sequence[str]) -> list[str]:
     if not warnings:
         return []
     line, *others = [escape(text) for text in reversed(warnings)]
-    look = f'style="margin-top:6px;padding-left:9px;border-left:3px solid {theme.WARNING};{_QUIET}"'
+    edge = f"padding-left:9px;border-left:3px solid {theme.WARNING}"
+    look = f'style="margin-top:6px;{edge};overflow-wrap:anywhere;{_QUIET}"'
     if not others:
         return [f"<div {look}>{line}</div>"]
-    rest = "".join(f"<div>{text}</div>" for text in others)
+    apart = 'style="margin-top:3px;padding-left:26px;text-indent:-13px"'
+    rest = "".join(f"<div {apart}>{text}</div>" for text in others)
     more = plural(len(others), "more warning")
     return [f"<details {look}><summary>{line} (and {more})</summary>{rest}</details>"]
 
