@@ -31,7 +31,7 @@ def main() -> None:
             lab.run_all()
             output = lab.page.locator(".jp-Cell").nth(tune)
             under_way = re.compile(r"4\d of 60 trials")
-            eventually(lambda: under_way.search(output.inner_text()), seconds=120, every=0.05)
+            eventually(lambda: under_way.search(output.inner_text()), every=0.05)
             output.screenshot(path=ROOT / "docs" / "dashboard.png")
             browser.close()
 
