@@ -484,9 +484,10 @@ class Sweep(Results):
         """Start no more trials; those running go on to their end."""
         self._order("pause", Engine.pause)
 
-    def kill(self, trial: int | Trial) -> None:
+    def kill(self, trial: int | Trial | LoopTrial) -> None:
         """End one running trial now, with its child processes; the sweep goes on."""
-        number = self._number_of(trial)
+        # A loop has its trial a moment before the snapshot that is counted here shows it.
+        number = trial.number if isinstance(trial, LoopTrial) else self._number_of(trial)
         self._order("kill", lambda engine: engine.kill(number), trial=number)
 
     def resume(

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def _short_of_descriptors(_folder, seconds=None):
     workers = worker_processes()
     _eat(0)
     for process in workers:
-        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just left by itself
+            os.kill(process.pid, signal.SIGKILL)
     if seconds is None:
         threading.Thread(target=_eat_on, daemon=True).start()
     else:

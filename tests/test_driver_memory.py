@@ -21,6 +21,6 @@ def test_no_run_is_kept_of_a_trial_that_has_ended(tmp_path, scheduler):
     sweep = Sweep(train, minimize="loss", trials=200, store=tmp_path, **options).run()
 
     gc.collect()
-    runs = [each for each in gc.get_objects() if isinstance(each, Run)]
+    runs = [each for each in gc.get_objects() if type(each) is Run]
     assert len(sweep.snapshot().trials) == 200
     assert len(runs) < 20

@@ -347,7 +347,8 @@ def test_data_on_another_device_is_refused_by_name_with_the_way_out(tmp_path):
     assert str(told.value) == (
         "'weights[0]' is a torch.storage.UntypedStorage and cannot be sent to a worker process: "
         "it lies on the device 'meta'; send it as .cpu(), and move it back where it is used. "
-        "Create it inside the cell."
+        "Create it inside the cell, or in a function under @nbtune.per_worker, which runs once in "
+        "each worker process."
     )
 
 

@@ -179,7 +179,11 @@ def test_a_store_from_before_reasons_is_brought_up_to_date(tmp_path):
     run(tmp_path)
     with closing(sqlite3.connect(tmp_path / "nbtune.sqlite")) as connection:
         connection.execute("ALTER TABLE trials DROP COLUMN why")
-        connection.execute("DROP TABLE edits")
+        for table in ("edits", "warnings", "requests"):
+            connection.execute(f"DROP TABLE {table}")
+        for table in ("sweeps", "trials"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN ended_by")
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN ended_facts")
         connection.execute("PRAGMA user_version=2")
 
     assert list(nbtune.load("objective", tmp_path).trials["why"]) == [""] * 6

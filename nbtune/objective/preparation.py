@@ -86,7 +86,10 @@ def _modules_here() -> list[_Module]:
 
     A module that is edited while trials run would give the next worker process other code.
     """
-    folder = Path.cwd()
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:  # it was deleted: nothing is imported from it
+        return []
     paths = {
         name: Path(path)
         for name, module in list(sys.modules.items())

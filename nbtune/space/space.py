@@ -211,6 +211,8 @@ class Space(Mapping[str, Domain], Branch):
         """
         if not isinstance(params, Mapping):
             raise SpaceError(f"{name or 'params'}: got {short(params)}, allowed is a dict.")
+        if not isinstance(strict, bool):
+            raise SpaceError(f"strict={short(strict)}: allowed is True or False.")
         for key in params:
             if key not in self:
                 raise SpaceError(f"{_join(name, key)}: unknown name. {nearest(str(key), self)}")
