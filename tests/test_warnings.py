@@ -155,8 +155,8 @@ def test_a_callback_that_raises_is_a_warning_and_the_others_are_called():
     done = run(broken, ended.append)
     wait_for(lambda: ended and isinstance(ended[-1], SweepEnded))
 
-    assert set(codes(done)) == {"callback-failed"}
-    assert "broken raised at TrialStarted: ValueError: no such file" in done.warnings[0].text
+    assert codes(done) == ["callback-failed"]  # once, whatever the events
+    assert "broken raised ValueError: no such file" in done.warnings[0].text
     assert done.status == "completed"
 
 
@@ -168,7 +168,7 @@ def test_a_callback_that_raises_at_the_very_end_is_a_warning_in_the_store():
     run(broken)
     wait_for(lambda: codes(elsewhere()) == ["callback-failed"])
 
-    assert "raised at SweepEnded: SystemExit: enough" in elsewhere().warnings[0].text
+    assert "raised SystemExit: enough" in elsewhere().warnings[0].text
 
 
 def test_callbacks_that_are_subscribed_at_once_share_one_thread_that_runs():

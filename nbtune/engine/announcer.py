@@ -69,7 +69,6 @@ class Announcer:
             callback(event)
         except BaseException as error:
             name = getattr(callback, "__qualname__", type(callback).__name__)
-            what = type(event).__name__
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            if self._warn("callback-failed", f"the callback {name} raised at {what}: {said}"):
+            if self._warn("callback-failed", f"the callback {name} raised {said}"):
                 logger.warning("where it raised:", exc_info=True)
