@@ -6,6 +6,7 @@ from collections import Counter, deque
 
 import psutil
 
+from nbtune import current_trial
 from nbtune.workers.base import Assignment, Ended, Job, Reported, SlotReady
 
 PATIENCE = 120.0  # seconds for what takes a moment: a busy machine makes it slow, not wrong
@@ -106,6 +107,13 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline, f"not within {PATIENCE} s"
         time.sleep(0.01)
+
+
+def wait_for_all(count):
+    """Return, in a trial, once so many trials of its sweep run at once: each on its own slot."""
+    trial = current_trial()
+    (trial.dir.parent / f"runs-{trial.number}").touch()
+    wait_until(lambda: len(list(trial.dir.parent.glob("runs-*"))) == count)
 
 
 def worker_processes(pid=None):

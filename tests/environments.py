@@ -257,8 +257,8 @@ def main(name, folder):
         sweep.start()
         while not sweep.wait(timeout=0.01) and sum(map(_has_ended, sweep.snapshot().trials)) < 2:
             pass
-        go.touch()
         environment.meanwhile(folder)
+        go.mkdir()  # which takes no descriptor
         sweep.wait()
     except BaseException as error:  # noqa: BLE001 - that is what is looked at
         answer["said"] = f"{type(error).__name__}: {error}"

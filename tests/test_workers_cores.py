@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from driving import Driver
+from driving import Driver, wait_for_all
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -238,11 +238,13 @@ def look(params):
     print(sorted(os.sched_getaffinity(0)))
     code = "import os; print(sorted(os.sched_getaffinity(0)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+    wait_for_all(params["slots"])
 
 
 def cores_seen(workers, folder):
     with Driver(workers, look, folder) as driver:
-        for number in [driver.start() for _ in range(workers.slots)]:
+        params = {"slots": workers.slots}
+        for number in [driver.start(params) for _ in range(workers.slots)]:
             assert driver.ended(number).how == "returned"
     return sorted((folder / str(n) / "log.txt").read_text() for n in range(workers.slots))
 

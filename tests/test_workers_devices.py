@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from driving import Driver
+from driving import Driver, wait_for_all
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -281,11 +281,13 @@ def test_the_plan_names_mig_instances(two_gpus, monkeypatch):
 def look(params):
     """Say by a number which variables this process has."""
     print(os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("CUDA_DEVICE_ORDER"))
+    wait_for_all(params["slots"])
 
 
 def logs_of(workers, folder):
     with Driver(workers, look, folder) as driver:
-        for number in [driver.start() for _ in range(workers.slots)]:
+        params = {"slots": workers.slots}
+        for number in [driver.start(params) for _ in range(workers.slots)]:
             driver.ended(number)
     return sorted((folder / str(n) / "log.txt").read_text() for n in range(workers.slots))
 
