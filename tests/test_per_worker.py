@@ -2,6 +2,7 @@
 
 import threading
 
+import ipywidgets
 import pytest
 
 from nbtune import ObjectiveError, Sweep, per_worker
@@ -35,7 +36,7 @@ def test_what_cannot_be_sent_is_told_of_it(tmp_path):
 
 
 def test_widget_that_cannot_be_sent_is_to_give_its_value(tmp_path):
-    slider = pytest.importorskip("ipywidgets").FloatSlider(0.5)
+    slider = ipywidgets.FloatSlider(0.5)
     vars(slider)["page"] = threading.Lock()  # as its connection in a kernel
     namespace = {"__name__": "__main__", "slider": slider}
     cell = from_cell("a: Real(0, 1)\nslider.value", namespace, filename="c")
