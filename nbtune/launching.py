@@ -23,41 +23,25 @@ def create_row(
 ) -> tuple[SweepRow, Lock]:
     """Put a new sweep into the store, its objective with it; return its row and its lock, held.
 
-    With `replace_old` it takes the place of one of that name.
+    Both are there at once or not at all, whenever this process is killed. With `replace_old` it
+    takes the place of one of that name, which stays until the new one is complete.
     """
-    if replace_old and store.find(name) is not None:
-        store.delete(name, data=False)  # the new one may use the same
-    row, lock = _reserve(store, name, definition)
-    threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
-    try:
-        shipment.write()
-        if replace_old:
-            store.clear_data()
-    except BaseException:
-        store.delete(name, lock=lock)
-        raise
-    return row, lock
-
-
-def _reserve(store: Store, name: str, definition: Definition) -> tuple[SweepRow, Lock]:
-    """Enter a sweep that nobody else can begin: its lock is held before it can be seen."""
-    locks: list[Lock] = []
-    try:
+    with store.draft() as (folder, lock):
+        threading.Thread(target=definition.workers.prepare, name="nbtune-prepare").start()
+        shipment.write(folder=folder)
+        if replace_old and store.find(name) is not None:
+            store.delete(name)  # not the data that the new one uses too
         row = store.create(
             name,
-            claimed=lambda folder: locks.append(Lock(folder / "lock")),
             goals=definition.goals,
             step_name=definition.step,
             plan=definition.plan,
             source=definition.source,
             seed=definition.seed,
             definition=pickling.dumps(definition.within_store()),
+            draft=folder,
         )
-    except BaseException:
-        for lock in locks:
-            lock.close()
-        raise
-    return row, locks[0]
+    return row, lock
 
 
 def store_definition(store: Store, row: SweepRow, definition: Definition) -> None:

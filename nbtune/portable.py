@@ -121,26 +121,30 @@ def restore(state: Mapping[str, Any], store: Store, name: str) -> SweepRow:
     When that fails nothing of it is left there.
     """
     goals, batch, files = _goals(state), _batch(state), _files(state)
-    row = store.create(
-        name,
-        goals=goals,
-        step_name=state["step_name"],
-        plan=state["plan"],
-        source=state["source"],
-        seed=state["seed"],
-        definition=state["definition"],
-    )
     try:
-        _write(store.payload(name), state["objective"])
-        for place, content in files.items():
-            _write(store.folder(name) / place, content)
-        with closing(store.connect()) as connection:
-            store.write(connection, row.id, batch)
-    except BaseException as error:
-        store.delete(name)
-        if isinstance(error, OSError | sqlite3.Error | OverflowError):
-            raise StoreError(f"the store at {store.path} cannot be written: {error}") from error
-        raise
+        with store.draft() as (folder, lock):
+            _write(folder / store.payload(name).name, state["objective"])
+            for place, content in files.items():
+                _write(folder / place, content)
+            row = store.create(
+                name,
+                goals=goals,
+                step_name=state["step_name"],
+                plan=state["plan"],
+                source=state["source"],
+                seed=state["seed"],
+                definition=state["definition"],
+                draft=folder,
+            )
+        try:
+            with closing(store.connect()) as connection:
+                store.write(connection, row.id, batch)
+        except BaseException:
+            store.delete(name, lock=lock)
+            raise
+        lock.close()
+    except (OSError, sqlite3.Error, OverflowError) as error:
+        raise StoreError(f"the store at {store.path} cannot be written: {error}") from error
     return store.sweep(name)
 
 

@@ -80,13 +80,19 @@ class Shipment:
         """Why the store lacks some of the data, empty when it does not."""
         return self._cargo.trouble if self._cargo else ""
 
-    def write(self, call: Callable[[Params], Any] | None = None) -> None:
-        """Write the payload: of this objective from now on, if one is given."""
+    def write(
+        self, call: Callable[[Params], Any] | None = None, *, folder: Path | None = None
+    ) -> None:
+        """Write the payload: of this objective from now on, if one is given.
+
+        With `folder` it goes there, where the sweep is put together that it belongs to.
+        """
         self._call = call or self._call
         if self._call is not None:
             cargo = Cargo(self._store.data)
             with cargo.writing():
-                write_payload(self._call, self.path, cargo)
+                path = self.path if folder is None else folder / self.path.name
+                write_payload(self._call, path, cargo)
             self._cargo = cargo
 
     def forget(self) -> None:

@@ -329,10 +329,11 @@ class Sweep(Results):
                     replace_old=self._replace,
                 )
             except SweepError:
-                if not self._named_by_default or self._store.find(self._name) is None:
+                taken, default = self._name, self._definition.objective_name
+                if self._named_by_default:
+                    self._name = free_name(self._store, None, default=default, replace=False)
+                if self._name == taken:
                     raise
-            default = self._definition.objective_name
-            self._name = free_name(self._store, None, default=default, replace=False)
             self._shipment = Shipment(self._store, self._name, self._shipment.loaded)
 
     def _launch(

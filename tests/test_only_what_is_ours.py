@@ -95,17 +95,22 @@ REVIEWED = {
             "in a store's folder that was made just before",
             "test_store_place.py::test_a_store_in_an_existing_folder_leaves_its_gitignore",
         ),
+        "draft.rename(folder)": (
+            "to a name that nothing has, or an empty folder",
+            "test_store_place.py::test_a_folder_of_a_sweeps_name_is_left_alone",
+        ),
     },
     "store/read_only.py": {
         "shutil.copyfile(part, Path(folder) / part.name)": OUR_FOLDER,
     },
     "store/store.py": {
         "part.unlink(missing_ok=True)": OUR_NAME,
-        "(folder / 'lock').unlink(missing_ok=True)": "the lock of a folder made just before",
+        "folder.rename(draft)": "a sweep's folder, which got its name just before",
         "self.file.hardlink_to(part)": "fails where something has that name",
         "shutil.rmtree(folder, ignore_errors=True)": (
-            "a sweep's folder, by the files in it",
+            "a sweep's folder, or a draft of one, by its name and the files in it",
             "test_store_place.py::test_delete_leaves_what_has_taken_the_place_of_a_sweeps_folder",
+            "test_creation.py::test_what_only_looks_like_a_draft_stays",
         ),
         "folder.rmdir()": (
             "a sweep's folder, while it is empty",
@@ -247,7 +252,15 @@ def test_what_is_listed_is_still_there():
 
 @pytest.mark.parametrize(
     "test",
-    sorted({why[1] for calls in REVIEWED.values() for why in calls.values() if len(why) == 2}),
+    sorted(
+        {
+            t
+            for calls in REVIEWED.values()
+            for w in calls.values()
+            if type(w) is tuple
+            for t in w[1:]
+        }
+    ),
 )
 def test_the_look_alike_that_is_named_is_tried(test):
     file, _, name = test.partition("::")

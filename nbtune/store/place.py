@@ -2,7 +2,10 @@
 
 import functools
 import os
+import re
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from nbtune.exceptions import StoreError, SweepError
@@ -11,13 +14,18 @@ __all__ = [
     "check_trusted",
     "claim_folder",
     "default_path",
+    "drafts",
+    "is_never_begun",
     "is_own",
     "make_folder",
+    "new_draft",
     "starting_folder",
     "store_path",
 ]
 
 _OWN_FILES = ("lock", "objective.bin")  # what a sweep's folder has from its start on
+_BEFORE_TRIALS = re.compile(r"lock|objective\.bin|\.objective\.bin\.\d+")
+_DRAFT = re.compile(r"\.new-[0-9a-f]{16}")  # no sweep's name begins with a dot
 
 
 @functools.cache
@@ -80,26 +88,41 @@ def make_folder(path: Path) -> None:
     (path / ".gitignore").write_text("*\n")
 
 
-def claim_folder(folder: Path) -> bool:
-    """Make the folder of a new sweep, or take an empty one; return whether it was made.
+def new_draft(store: Path) -> Path:
+    """Make a folder in which a sweep is put together before it gets its name."""
+    draft = store / f".new-{secrets.token_hex(8)}"
+    draft.mkdir(mode=0o700)
+    return draft
+
+
+def drafts(store: Path) -> Iterator[Path]:
+    """Yield what `new_draft` made in a store's folder, and what looks like it in all respects."""
+    for path in store.glob(".new-*"):
+        if _DRAFT.fullmatch(path.name) and is_own(path) and is_never_begun(path):
+            yield path
+
+
+def claim_folder(draft: Path, folder: Path) -> None:
+    """Give a draft the name of its sweep, where nothing or an empty folder has it.
 
     Raises
     ------
     SweepError
         When something else has that name: it would be removed with the sweep.
     OSError
-        When it cannot be made.
+        When it cannot be renamed.
     """
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
-            raise SweepError(
-                f"{folder} exists already, and it is no sweep's. Pick another name for the sweep, "
-                "or move that away."
-            ) from None
-        return False
-    return True
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise SweepError(
+            f"{folder} exists already, and it is no sweep's. Pick another name for the sweep, "
+            "or move that away."
+        )
+    draft.rename(folder)  # of an empty folder it takes the place
+
+
+def is_never_begun(folder: Path) -> bool:
+    """Return whether a folder holds nothing but what a sweep has before its first trial."""
+    return all(_BEFORE_TRIALS.fullmatch(path.name) for path in folder.iterdir())
 
 
 def is_own(folder: Path) -> bool:

@@ -130,14 +130,14 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
         )
     if version == len(MIGRATIONS):
         return
-    if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(
-            f"the SQLite file in {folder} is not nbtune's. Set NBTUNE_STORE or store= to another "
-            "folder."
-        )
     with transaction(connection):
         # Someone else may have migrated while this waited for the write lock.
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreError(
+                f"the SQLite file in {folder} is not nbtune's. Set NBTUNE_STORE or store= to "
+                "another folder."
+            )
         for script in MIGRATIONS[version:]:
             for statement in script.split(";\n"):
                 connection.execute(statement)

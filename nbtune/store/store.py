@@ -4,8 +4,8 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from nbtune.exceptions import StoreError, SweepError, nearest
 from nbtune.objective.payload import Payload
 from nbtune.store import queries
 from nbtune.store.lock import Lock, is_locked
-from nbtune.store.place import check_trusted, claim_folder, is_own, make_folder, store_path
+from nbtune.store.place import (
+    check_trusted,
+    claim_folder,
+    drafts,
+    is_never_begun,
+    is_own,
+    make_folder,
+    new_draft,
+    store_path,
+)
 from nbtune.store.read_only import is_writable, reading
 from nbtune.store.rows import (
     SWEEP_COLUMNS,
@@ -42,6 +51,10 @@ BUSY_SECONDS = 30.0
 """How long to wait for another process that writes."""
 
 _SWEEPS = f"SELECT {', '.join(SWEEP_COLUMNS)} FROM sweeps"
+_ADD_SWEEP = (
+    "INSERT INTO sweeps (name, status, goals, step_name, plan, source, seed, definition, created) "
+    "VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?)"
+)
 _ADD_EDIT = "INSERT OR REPLACE INTO edits VALUES (?, ?, ?, ?, ?)"
 _ADD_WARNING = "INSERT OR IGNORE INTO warnings VALUES (?, ?, ?, ?)"
 
@@ -310,6 +323,33 @@ class Store:
 
     # --- what changes it
 
+    @contextmanager
+    def draft(self) -> Iterator[tuple[Path, Lock]]:
+        """Yield a folder for `create`, and the lock in it, held: the sweep's when it has become it.
+
+        Nobody sees the folder until then. If it does not come to that, or this process is killed,
+        it is removed, now or later.
+        """
+        with self._writing():  # so that no other process takes it for one that was left
+            for left in drafts(self.path):
+                self._remove_unlocked(left)
+            with self._explained():
+                folder = new_draft(self.path)
+            lock = Lock(folder / "lock")
+        try:
+            yield folder, lock
+        except BaseException:
+            lock.close()
+            raise
+        finally:
+            if folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _remove_unlocked(self, folder: Path) -> None:
+        """Remove what a process that was killed has left of a sweep that it never began."""
+        if not is_locked(folder / "lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def create(
         self,
         name: str,
@@ -320,11 +360,16 @@ class Store:
         source: str,
         seed: int,
         definition: bytes,
-        claimed: Callable[[Path], object] = lambda _: None,
+        draft: Path | None = None,
     ) -> SweepRow:
-        """Add a sweep and its folder; return its row.
+        """Add a sweep and its folder at once; return its row.
 
-        `claimed` is called with the folder before anyone else can see the sweep.
+        Parameters
+        ----------
+        name, goals, step_name, plan, source, seed, definition
+            As the row has them.
+        draft : Path, optional
+            From `Store.draft`, with what the sweep's folder shall have from its first moment on.
 
         Raises
         ------
@@ -332,24 +377,31 @@ class Store:
             When the name is taken.
         """
         values = (name, goals_text(goals), step_name, plan, source, seed, definition, time.time())
-        folder, made = self.folder(name), False
-        try:
-            with self._writing() as connection:
-                connection.execute(
-                    "INSERT INTO sweeps (name, status, goals, step_name, plan, source, seed, "
-                    "definition, created) VALUES (?, 'pending', ?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
-                made = claim_folder(folder)
-                claimed(folder)
-        except BaseException as error:
-            if made:
-                (folder / "lock").unlink(missing_ok=True)
-                folder.rmdir()
-            if isinstance(error.__cause__, sqlite3.IntegrityError):
-                raise SweepError(f"a sweep {name!r} exists already in {self.path}") from None
-            raise
+        with ExitStack() as stack:
+            if draft is None:
+                draft, lock = stack.enter_context(self.draft())
+                stack.callback(lock.close)
+            try:
+                with self._writing() as connection:
+                    connection.execute(_ADD_SWEEP, values)
+                    stack.enter_context(self._in_place(draft, self.folder(name)))
+            except StoreError as error:
+                if isinstance(error.__cause__, sqlite3.IntegrityError):
+                    raise SweepError(f"a sweep {name!r} exists already in {self.path}") from None
+                raise
         return self.sweep(name)
+
+    @contextmanager
+    def _in_place(self, draft: Path, folder: Path) -> Iterator[None]:
+        """Give a draft the name of its sweep, until something fails: then it is a draft again."""
+        if is_own(folder) and is_never_begun(folder):  # without a row
+            self._remove_unlocked(folder)
+        claim_folder(draft, folder)
+        try:
+            yield
+        except BaseException:
+            folder.rename(draft)
+            raise
 
     def redefine(self, sweep: int, *, plan: str, source: str, definition: bytes) -> None:
         """Replace what rebuilds a sweep: its plan, source and definition."""
@@ -369,14 +421,12 @@ class Store:
         with self._writing() as connection:
             connection.executemany(_ADD_WARNING, [warning_values(sweep, each) for each in warnings])
 
-    def delete(self, name: str, *, data: bool = True, lock: Lock | None = None) -> None:
+    def delete(self, name: str, *, lock: Lock | None = None) -> None:
         """Remove a sweep, its trials, its reports and its folder, and the data it alone uses.
 
         Parameters
         ----------
         name : str
-        data : bool, default True
-            False leaves the data to a later `clear_data`.
         lock : Lock, optional
             The sweep's, where the caller holds it; it is given back.
 
@@ -398,8 +448,7 @@ class Store:
             with suppress(OSError):
                 folder.rmdir()
             self._forget(row.id)
-        if data:
-            self.clear_data()
+        self.clear_data()
 
     def _forget(self, sweep: int) -> None:
         with self._writing() as connection:
