@@ -8,6 +8,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Many tests wait for a browser or a process, so one more runs than there are cores.
+PROCESSES ?= $(shell expr $$(nproc) + 1)
+PYTEST := python -m pytest --numprocesses $(PROCESSES) --maxprocesses 8 --dist worksteal
 SETUP := .venv/.set-up
 SETUP_TESTS := .venv/.set-up-tests
 
@@ -48,7 +51,7 @@ lab: $(SETUP)
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb $(LAB_ARGS)
 
 test: $(SETUP_TESTS) chromium
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) $(PYTEST_ARGS)
 
 check: $(SETUP_TESTS)
 	$(BIN)/ruff check
@@ -67,7 +70,7 @@ newest: chromium | python
 	@$(PYTHON) -m venv .venv-newest
 	@$(call install,.venv-newest,--upgrade pip)
 	@$(call install,.venv-newest,--upgrade --upgrade-strategy eager --editable . --group test)
-	.venv-newest/bin/python -m pytest $(PYTEST_ARGS)
+	.venv-newest/bin/$(PYTEST) $(PYTEST_ARGS)
 
 oldest: chromium | python
 	@echo "Setting up .venv-oldest: the lower bounds of pyproject.toml, 2 GB or more, a few minutes"
@@ -76,7 +79,7 @@ oldest: chromium | python
 	@$(call install,.venv-oldest,--require-hashes -r locks/oldest.txt)
 	@$(call install,.venv-oldest,--group torch)
 	@$(call install_nbtune,.venv-oldest)
-	.venv-oldest/bin/python -m pytest $(PYTEST_ARGS)
+	.venv-oldest/bin/$(PYTEST) $(PYTEST_ARGS)
 
 # Debian keeps venv's pip in a package of its own, python3-venv.
 python:
