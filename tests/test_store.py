@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 
 import pytest
@@ -12,6 +13,7 @@ from driving import PATIENCE
 
 from nbtune.exceptions import StoreError, SweepError
 from nbtune.store import MIGRATIONS, Batch, Lock, Store, TrialRow, default_path
+from nbtune.store.schema import migrate
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 
@@ -83,6 +85,38 @@ def test_a_store_from_before_several_goals_is_brought_up_to_date(store):
 
     assert row.goals == (Goal(metric="loss", direction="minimize"),)
     assert len(store.trials(row)) == 1
+
+
+def test_a_store_is_opened_while_another_process_is_making_it(store):
+    store.path.mkdir()
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as other:
+        migrate(other, store.path)
+        other.execute("BEGIN IMMEDIATE")  # before it has switched to a write-ahead log
+        with ThreadPoolExecutor(1) as executor:
+            opened = executor.submit(lambda: store.connect().close())
+            wait([opened], timeout=0.5)
+            other.execute("COMMIT")
+
+    assert opened.exception() is None
+
+
+def test_a_store_that_another_process_made_meanwhile_is_nbtunes(store):
+    store.path.mkdir()
+    with (
+        closing(sqlite3.connect(store.file, isolation_level=None)) as first,
+        closing(sqlite3.connect(store.file, isolation_level=None)) as second,
+    ):
+        statements = []
+
+        def overtake(statement):
+            statements.append(statement)
+            if len(statements) == 2:
+                migrate(first, store.path)
+
+        second.set_trace_callback(overtake)
+        migrate(second, store.path)
+
+    assert create(store).name == "digits"
 
 
 def test_reports_come_back_in_order_with_nan_and_infinity(store):

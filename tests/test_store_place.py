@@ -207,12 +207,12 @@ def test_delete_follows_no_link(tmp_path):
 def test_an_sqlite_file_of_another_program_is_left_alone(tmp_path):
     with closing(sqlite3.connect(tmp_path / "nbtune.sqlite")) as connection:
         connection.execute("CREATE TABLE notes (text)")
-    before = (tmp_path / "nbtune.sqlite").stat().st_size
+    before = (tmp_path / "nbtune.sqlite").read_bytes()
 
     with pytest.raises(StoreError, match="is not nbtune's"):
         create(Store(tmp_path))
 
-    assert (tmp_path / "nbtune.sqlite").stat().st_size == before
+    assert (tmp_path / "nbtune.sqlite").read_bytes() == before
 
 
 def test_a_store_that_everybody_can_write_is_not_loaded(tmp_path):

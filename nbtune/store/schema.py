@@ -1,13 +1,16 @@
 """The tables of the store's file, and how an older file comes to have them."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nbtune.exceptions import StoreError
 
-__all__ = ["MIGRATIONS", "migrate", "transaction"]
+__all__ = ["MIGRATIONS", "migrate", "transaction", "use_write_ahead_log"]
+
+_PAUSE_SECONDS = 0.005
 
 # Each entry brings the schema from its index to the next version (PRAGMA user_version).
 MIGRATIONS = (
@@ -122,7 +125,7 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
     StoreError
         When a newer nbtune wrote it, or the file is another program's.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _version(connection)
     if version > len(MIGRATIONS):
         raise StoreError(
             f"the store at {folder} has schema {version}, this nbtune knows up to "
@@ -131,8 +134,8 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
     if version == len(MIGRATIONS):
         return
     with transaction(connection):
-        # Someone else may have migrated while this waited for the write lock.
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        # Someone else may have made or migrated it while this waited for the write lock.
+        version = _version(connection)
         if not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise StoreError(
                 f"the SQLite file in {folder} is not nbtune's. Set NBTUNE_STORE or store= to "
@@ -141,7 +144,31 @@ def migrate(connection: sqlite3.Connection, folder: Path) -> None:
         for script in MIGRATIONS[version:]:
             for statement in script.split(";\n"):
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+        if version < len(MIGRATIONS):
+            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def use_write_ahead_log(connection: sqlite3.Connection, *, within: float) -> None:
+    """Switch the file to a write-ahead log, in which readers and a writer do not wait.
+
+    SQLite calls no busy handler for this switch: of several processes that open a new file at
+    once, all but one are told at once that it is locked (measured on 3.40). So it is tried again
+    for `within` seconds.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(_PAUSE_SECONDS)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from nbtune.store.rows import (
     trial_values,
     warning_values,
 )
-from nbtune.store.schema import migrate, transaction
+from nbtune.store.schema import migrate, transaction, use_write_ahead_log
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Goal, Report, Trial
 
@@ -98,10 +98,10 @@ class Store:
                 self.file.touch(mode=0o600)
             connection = sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
+                migrate(connection, self.path)  # first: another program's file stays as it is
+                use_write_ahead_log(connection, within=BUSY_SECONDS)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 connection.execute("PRAGMA foreign_keys=ON")
-                migrate(connection, self.path)
             except BaseException:
                 connection.close()
                 raise
