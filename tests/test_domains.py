@@ -515,7 +515,7 @@ def test_an_option_becomes_readable_json_and_comes_back(option, encoded):
 def test_labels_are_short_and_distinct():
     space = Space({"kind": "svm", "C": Real(0, 1)})
 
-    assert Choice("a", None, relu, space).labels == ("a", "null", "relu", "svm")
+    assert Choice("a", None, relu, space).labels == ("a", "None", "relu", "svm")
 
 
 def test_the_key_of_a_negative_zero_is_that_of_zero():

@@ -438,3 +438,12 @@ def test_a_range_is_moved_out_to_round_numbers():
 
     assert low == pytest.approx(0.1)
     assert high == pytest.approx(1.0)
+
+
+def test_the_axis_of_listed_values_spells_them_as_python_does():
+    space = Space({"depth": Choice(None, 3, True)})
+    trials = [made(n, [0.5], params={"depth": depth}) for n, depth in enumerate((None, 3, True))]
+
+    axis = axis_of(parallel_of(snapshot(*trials, space=space)), "depth")
+
+    assert axis.texts == ("None", "3", "True")

@@ -4,7 +4,6 @@ import bisect
 import contextlib
 import difflib
 import itertools
-import json
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -175,8 +174,8 @@ class Choice(Domain):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """A short name for each option, no two equal."""
-        texts = [text if isinstance(text, str) else json.dumps(text) for text in self._encoded]
+        """A short name for each option, no two equal; None and True as Python spells them."""
+        texts = [text if isinstance(text, str) else repr(text) for text in self._encoded]
         return tuple(distinct(texts))
 
     @property
