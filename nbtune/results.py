@@ -41,7 +41,8 @@ def trials_frame(
 
     `summaries` stand for the trials' reports, by number, where these are not at hand.
 
-    Columns: ``status``, ``reason``, ``params.<name>``, ``metrics.<name>`` (the last value) with
+    Columns: ``status``, ``reason``, ``params.<name>`` (also of each choice among branches, with the
+    label of the branch that was chosen), ``metrics.<name>`` (the last value) with
     ``.min`` and ``.max`` over all reports (NaN left out), ``steps`` (the last step), ``started``
     (UTC, without a time zone), ``seconds``, ``slot``, ``why`` (why it was tried, empty where nobody
     says). Listed values stand as they were given: where they are of several types, as in

@@ -53,6 +53,26 @@ def test_whole_numbers_stay_so_where_a_branch_is_not_taken():
     assert (column[0], column.isna().tolist()) == (3, [False, True])
 
 
+def test_a_choice_among_branches_has_a_column_that_names_the_branch():
+    grown = Space({"depth": Int(1, 9), "split": Choice(Space({"least": Int(1, 5)}), "none")})
+    model = Choice(Space({"C": Real(0.1, 10)}), grown, None)
+    points = [
+        {"model": {"C": 1.0}},
+        {"model": {"depth": 3, "split": {"least": 2}}},
+        {"model": {"depth": 4, "split": "none"}},
+        {"model": None},
+    ]
+
+    table = swept({"model": model}, points).trials
+
+    assert [name for name in table if name.startswith("params.")] == [
+        "params.model", "params.model.C",
+        "params.model.depth", "params.model.split", "params.model.split.least",
+    ]  # fmt: skip
+    assert list(table["params.model"]) == ["C", "depth, split", "depth, split", None]
+    assert list(table["params.model.split"])[1:3] == ["least", "none"]
+
+
 def test_listed_numbers_are_a_column_of_numbers():
     column = swept({"width": Choice(32, 64)}, [{"width": 32}, {"width": 64}]).trials
 

@@ -249,6 +249,7 @@ def test_a_branch_that_grew_is_one_branch():
     found = hull([Space({"model": Choice(SVM, TREE)}), Space({"model": Choice(TREE, grown)})])
 
     assert found.flatten({"model": {"kind": "svm", "C": 90.0, "gamma": 0.1}}) == {
+        "model": "svm",
         "model.kind": "svm",
         "model.C": 90.0,
         "model.gamma": 0.1,

@@ -376,9 +376,10 @@ def test_narrowing_to_a_value_makes_it_a_plain_constant():
 # --- other forms of a point ------------------------------------------------------------------
 
 
-def test_flat_params_have_dotted_names():
+def test_flat_params_have_dotted_names_and_name_the_branch():
     assert conditional().flatten(conditional().defaults) == {
         "lr": pytest.approx(10**-2.5),
+        "model": "svm",
         "model.kind": "svm",
         "model.C": 1.0,
         "model.kernel": "rbf",

@@ -281,12 +281,22 @@ class Space(Mapping[str, Domain], Branch):
         )
 
     def flatten(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return params on one level: ``{"lr": 0.1, "model.C": 1.0}``; unknown names stay."""
+        """Return params on one level, each branch that was chosen before its own params.
+
+        ``{"lr": 0.1, "model": {"kind": "svm", "C": 1.0}}`` becomes
+        ``{"lr": 0.1, "model": "svm", "model.kind": "svm", "model.C": 1.0}``: a branch has its label
+        in `Choice.labels`. Unknown names stay.
+        """
         flat: dict[str, Any] = {}
         for name, value in params.items():
-            branch = _branch_of(self.get(name), value)
-            inner = {} if branch is None else branch.flatten(value)
-            flat.update({_join(name, key): item for key, item in inner.items()} or {name: value})
+            domain = self.get(name)
+            branch = _branch_of(domain, value)
+            if branch is None:
+                flat[name] = value
+                continue
+            assert isinstance(domain, Choice)  # only such a one has branches
+            flat[name] = domain.labels[domain.index(value)]
+            flat |= {_join(name, key): item for key, item in branch.flatten(value).items()}
         return flat
 
     def to_unit(self, params: Mapping[str, Any]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

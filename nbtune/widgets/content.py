@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,6 @@ from nbtune.plots.words import (
 )
 from nbtune.progress import why_beside_progress
 from nbtune.schedulers import Explanation
-from nbtune.space import Choice
-from nbtune.space.narrowing import admits
 from nbtune.trial import Failure, Goal, Status, Trial
 
 __all__ = [
@@ -160,7 +158,7 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
     if trial is None:
         line = f"the {_sought(goal)} {ranked_by(goal, snapshot.step_name)} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
-    flat, at = named_params(snapshot, trial), _at_step(trial, snapshot, goal)
+    flat, at = snapshot.space.flatten(trial.params), _at_step(trial, snapshot, goal)
     metric = ranked_by(goal, snapshot.step_name)
     return {
         "value": number(trial.value_for(goal)),
@@ -238,26 +236,6 @@ def _ranked_by_front(snapshot: Snapshot) -> list[Trial]:
     return placed + [trial for trial in reversed(snapshot.trials) if trial.number not in known]
 
 
-def named_params(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
-    """Return a trial's params on one level, each branch that was chosen before its own params.
-
-    Of ``{"model": {"C": 1.0}}`` both ``model``, the branch's name, and ``model.C``.
-    """
-    branches = {
-        dim.path: dim.domain.labels[dim.domain.index(value)]
-        for dim in snapshot.space.dims
-        if isinstance(dim.domain, Choice)
-        and isinstance(value := dim.value_in(trial.params), Mapping)
-        and admits(dim.domain, value, strict=False)
-    }
-    named: dict[str, Any] = {}
-    for name, value in snapshot.space.flatten(trial.params).items():
-        outer = [path for path in branches if name.startswith(f"{path}.")]
-        named |= {path: branches[path] for path in outer}
-        named[name] = branches.get(name, value)
-    return named
-
-
 def table_columns(snapshot: Snapshot) -> list[str]:
     """Return the dimensions that have a column, as dotted names; constants have none."""
     return list(dict.fromkeys(dim.path for dim in snapshot.space.dims))[:MOST_COLUMNS]
@@ -288,10 +266,10 @@ def table(
     names = table_columns(snapshot)
     goals = snapshot.goals
     columns = [aligned([trial.value_for(goal) for trial in shown]) for goal in goals]
-    first = [named_params(snapshot, trial) for trial in snapshot.trials[:8]]
+    first = [snapshot.space.flatten(trial.params) for trial in snapshot.trials[:8]]
     rows = []
     for trial, *values in zip(shown, *columns, strict=True):
-        flat = named_params(snapshot, trial)
+        flat = snapshot.space.flatten(trial.params)
         cells = [param(flat[name]) if name in flat else "" for name in names]
         stood = standing(trial, explain(trial), snapshot) if explain else ""
         why = stood or note(trial, snapshot)
@@ -377,7 +355,7 @@ def panel(
 ) -> dict[str, Any]:
     """Return all that is known of one trial; `told` is what ``sweep.explain`` says of it."""
     failure, aims = trial.failure, {goal.metric for goal in snapshot.goals}
-    flat = named_params(snapshot, trial)
+    flat = snapshot.space.flatten(trial.params)
     log = trial.log
     tail = log[-LOG_TAIL_CHARACTERS:]
     if len(tail) < len(log):
