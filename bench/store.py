@@ -54,7 +54,9 @@ def made(folder, *, trials=TRIALS, reports=REPORTS, by="last"):
         for start in range(0, trials, 500):
             numbers = range(start, min(trials, start + 500))
             rows = [
-                TrialRow(trial=ended(number), params={"x": number / trials, "y": 0.5}, origin="")
+                TrialRow(
+                    trial=ended(number), params=f'{{"x": {number / trials}, "y": 0.5}}', origin=""
+                )
                 for number in numbers
             ]
             told = [

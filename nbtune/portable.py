@@ -4,6 +4,7 @@ The values are dicts, lists, text, numbers, None and bytes: ``pickle`` and ``job
 JSON does with the bytes as text.
 """
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Mapping
@@ -222,4 +223,4 @@ def _trial_row(plain: Mapping[str, Any]) -> TrialRow:
         why=plain.get("why", ""),
         folder=None,
     )
-    return TrialRow(trial=trial, params=plain["params"], origin=plain["origin"])
+    return TrialRow(trial=trial, params=json.dumps(plain["params"]), origin=plain["origin"])

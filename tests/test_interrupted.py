@@ -1,6 +1,7 @@
 """A sweep that is interrupted anywhere and resumed decides as one that was not."""
 
 import dataclasses
+import json
 import threading
 
 import pytest
@@ -87,7 +88,11 @@ def interrupted(sweep, trials, folder):
         definition=stored.definition,
     )
     rows = [
-        TrialRow(trial=trial, params=space.to_json(trial.params), origin=_origin(trial))
+        TrialRow(
+            trial=trial,
+            params=json.dumps(space.to_json(trial.params)),
+            origin=_origin(trial),
+        )
         for trial in trials
     ]
     reports = [(trial.number, each) for trial in trials for each in trial.reports]

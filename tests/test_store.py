@@ -44,7 +44,7 @@ def write(store, row, batch):
 
 def running(number=0, **changes):
     trial = Trial(number=number, params={}, status=Status.RUNNING, started=1.5, **changes)
-    return TrialRow(trial=trial, params={"lr": 0.1}, origin="suggested")
+    return TrialRow(trial=trial, params='{"lr": 0.1}', origin="suggested")
 
 
 def test_a_sweep_comes_back_as_it_was_written(store):

@@ -184,8 +184,7 @@ class Clerk:
 
     def _row_of(self, run: Run) -> TrialRow | None:
         try:
-            params = self._timeline.at(run.number).to_json(run.params)
-            json.dumps(params)
+            params = json.dumps(self._timeline.at(run.number).to_json(run.params))
         except Exception as error:  # noqa: BLE001 - an option may be the user's own object
             text = f"trial {run.number} cannot be stored: {type(error).__name__}: {error}"
             self._warnings.add("not-stored", text, time.time())

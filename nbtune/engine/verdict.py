@@ -23,7 +23,9 @@ __all__ = [
 ]
 
 _SAME_FAILURES = 3
-_BY_ITSELF = EndedBy(kind=EndKind.COMPLETED)  # one for all: most trials end so
+# One for all: most trials end so, and to make one takes 3 us.
+_BY_ITSELF = EndedBy(kind=EndKind.COMPLETED)
+_BY_SCHEDULER = EndedBy(kind=EndKind.SCHEDULER)
 _NOT_PROMOTED = "; not promoted when the sweep ended"
 
 
@@ -35,7 +37,7 @@ def deserves_retry(run: Run, event: Ended, budget: Budget) -> bool:
 
 def outcome(run: Run, event: Ended, ledger: Ledger, step_name: str) -> tuple[Status, EndedBy]:
     """Return the status of a trial that is over, and what ended it; its reports are in `ledger`."""
-    told = run.ended_by or EndedBy(kind=EndKind.SCHEDULER)
+    told = run.ended_by or _BY_SCHEDULER
     if not run.asked and event.how in ("stopped", "killed"):
         match run.decision:  # one that did not obey, and was killed, counts as it was told
             case Pause():
@@ -67,7 +69,7 @@ def _standing(by: EndedBy, stood: Explanation) -> EndedBy:
 
 def leave_paused(run: Run, stood: Explanation | None) -> None:
     """Have a trial that is still paused at the sweep's end say how it stands, and go on no more."""
-    by = replace(run.ended_by or EndedBy(kind=EndKind.SCHEDULER), left_paused=True)
+    by = replace(run.ended_by or _BY_SCHEDULER, left_paused=True)
     if stood is not None:  # by now: what was said when it paused may be long past
         by = _standing(replace(by, text=""), stood)
     run.ended_by, run.reason = by, by.reason

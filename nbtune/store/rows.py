@@ -54,10 +54,10 @@ class SweepRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRow:
-    """A trial as written: its snapshot without reports, its params in JSON form, its origin."""
+    """A trial as written: its snapshot without reports, its params as JSON text, its origin."""
 
     trial: Trial
-    params: Any
+    params: str
     origin: str
 
 
@@ -153,7 +153,7 @@ def trial_values(sweep: int, row: TrialRow) -> tuple[Any, ...]:
     return (
         sweep,
         trial.number,
-        json.dumps(row.params),
+        row.params,
         row.origin,
         trial.status.value,
         trial.reason,
