@@ -69,7 +69,7 @@ def set_again(settings: Settings) -> None:
     """Set in this process what another has `taken`."""
     for name, (differs, values) in settings.items():
         if differs or name in sys.modules:
-            _SETTERS[name](importlib.import_module(name), values)
+            _SETTERS[name](sys.modules.get(name) or importlib.import_module(name), values)
 
 
 def _fresh(call: Callable[[], Any]) -> Any:
@@ -95,8 +95,11 @@ def _numpy(numpy: Any) -> tuple[bool, Any]:
 
 def _set_numpy(numpy: Any, values: Any) -> None:
     errors, printed = values
-    numpy.seterr(**errors)
-    numpy.set_printoptions(**printed)
+    if numpy.geterr() != errors:
+        numpy.seterr(**errors)
+    # To set them takes 5 times as long as to look. What is not in `printed` is None by itself.
+    if any(value != printed.get(name) for name, value in numpy.get_printoptions().items()):
+        numpy.set_printoptions(**printed)
 
 
 def _sklearn(sklearn: Any) -> tuple[bool, Any]:

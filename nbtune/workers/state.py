@@ -4,7 +4,6 @@ What cannot be put back is told, so that the process ends instead of taking anot
 """
 
 import builtins
-import contextlib
 import gc
 import os
 import resource
@@ -13,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 __all__ = ["ProcessState"]
@@ -34,12 +34,8 @@ _FUNCTIONS = [  # that libraries replace, to freeze time for one
 def _hooks() -> list[_Setting]:
     """Return the hooks of the interpreter, each with what reads and what sets it."""
     return [
-        (
-            f"{module.__name__}.{name}",
-            lambda module=module, name=name: getattr(module, name),  # type: ignore[misc]
-            lambda value, module=module, name=name: setattr(module, name, value),  # type: ignore[misc]
-        )
-        for module, name in (
+        (f"{home.__name__}.{name}", partial(getattr, home, name), partial(setattr, home, name))
+        for home, name in (
             (sys, "excepthook"),
             (sys, "unraisablehook"),
             (threading, "excepthook"),
@@ -59,7 +55,7 @@ def _settings() -> list[_Setting]:
         ("the tracer", sys.gettrace, sys.settrace),
         ("the threads' profiler", threading.getprofile, threading.setprofile),
         ("the threads' tracer", threading.gettrace, threading.settrace),
-        ("its monitoring tools", _monitoring_tools, _refuse),
+        *_monitoring(),
         ("the sockets' timeout", sockets.getdefaulttimeout, sockets.setdefaulttimeout),
         *_hooks(),
     ]
@@ -176,21 +172,19 @@ def _nice() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def _cores() -> set[int]:
-    return os.sched_getaffinity(0)
-
-
 def _root() -> tuple[int, int]:
-    with contextlib.suppress(OSError):
+    try:
         about = os.stat("/")  # noqa: PTH116 - after every trial
-        return about.st_dev, about.st_ino
-    return 0, 0
+    except OSError:
+        return 0, 0
+    return about.st_dev, about.st_ino
 
 
-def _monitoring_tools() -> list[str | None]:
+def _monitoring() -> list[_Setting]:
     """Return who monitors the interpreter: profilers and debuggers, from Python 3.12 on."""
-    monitoring = getattr(sys, "monitoring", None)
-    return [] if monitoring is None else [monitoring.get_tool(number) for number in range(6)]
+    if sys.version_info < (3, 12):
+        return []
+    return [("its monitoring tools", lambda: [*map(sys.monitoring.get_tool, range(6))], _refuse)]
 
 
 def _refuse(_value: object) -> None:
