@@ -15,6 +15,7 @@ from nbtune.registry import Registry
 from nbtune.schedulers import FIFO, Hyperband
 from nbtune.searchers import Bayes, Grid, Points, Random, Searcher
 from nbtune.searchers.sequences import SEQUENCES
+from nbtune.searchers.untried import draw_untried
 from nbtune.space import Bool, Choice, Int, Normal, Real, Space
 
 
@@ -347,6 +348,15 @@ def test_names_work_from_a_tree_that_is_not_installed():
     )
 
     assert type(registry.build("grid")) is Grid
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**32, 2**70])
+def test_a_draw_is_that_of_numpys_generator_whatever_the_seed(seed):
+    space = Space({"x": Real(0, 1), "n": Int(1, 9)})
+
+    params = draw_untried(space, set(), seed=seed, number=7)
+
+    assert params == space.sample(np.random.default_rng((0x5EA, seed, 7, 0)))
 
 
 def test_importing_the_families_leaves_skopt_and_sklearn_alone():

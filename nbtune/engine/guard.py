@@ -42,19 +42,25 @@ class _Guard:
         self.broken = False
 
     def call(
-        self, method: Callable[..., Any], *arguments: Any, allowed: Callable[[Any], bool], what: str
+        self,
+        method: Callable[..., Any],
+        *arguments: Any,
+        allowed: Callable[[Any], bool],
+        what: str,
+        **keywords: Any,
     ) -> Any:
         """Return what `method` answers, None where it fails; `what` says which answers are allowed.
 
-        None is also what a method of an object that has failed before answers.
+        `keywords` go to the method. None is also what a method of an object that has failed before
+        answers.
         """
         if self.broken:
             return None
         # SystemExit is caught, too: it is not the engine that is to exit.
         try:
-            answer = method(*arguments)
+            answer = method(*arguments, **keywords)
             if not allowed(answer):
-                given = ", ".join(map(short, arguments))
+                given = ", ".join(map(short, (*arguments, *keywords.values())))
                 raise TypeError(
                     f"{method.__name__}({given}) returned {short(answer)}; it must return {what}"
                 )
@@ -115,14 +121,9 @@ class GuardedScheduler(Scheduler):
 
     def next(self, *, new: bool = True) -> Move:
         """Return what is next; Wait where the scheduler fails."""
-
-        def ask(new: bool) -> Move:
-            return self._scheduler.next(new=new)
-
-        ask.__name__ = "next"
         answer = self._guard.call(
-            ask,
-            new,
+            self._scheduler.next,
+            new=new,
             allowed=self._is_move,
             what="Sample(), Promote(number of a paused trial) or Wait() (nbtune.decision)",
         )

@@ -91,11 +91,12 @@ class Run:
 
     def value(self, metric: str, count: int | None = None) -> float | None:
         """Return the last value of `metric` in all reports or the first `count`, None without."""
-        count = len(self.reports) if count is None else count
-        if isinstance(self.reports, CompactReports):
-            return self.reports.value(metric, count)
+        reports = self.reports
+        count = len(reports) if count is None else count
+        if not isinstance(reports, list):  # a list is known faster than an abstract class's kind
+            return reports.value(metric, count)
         for index in range(count - 1, -1, -1):
-            metrics = self.reports[index].metrics
+            metrics = reports[index].metrics
             if metric in metrics:
                 return metrics[metric]
         return None
@@ -129,7 +130,7 @@ class Run:
 
     def extend(self, reports: Iterable[Report]) -> None:
         """Take in new reports."""
-        if isinstance(self.reports, CompactReports):
+        if not isinstance(self.reports, list):
             self.reports = list(self.reports)
         self.reports.extend(reports)
 

@@ -104,7 +104,12 @@ class Thinker:
             if answer := self._guard(self._mind.suggest, index):
                 end = "" if answer.params is not None else self._guard(self._end_reason)
                 if end is not None:
-                    self._post(Suggested(**answer._asdict(), reason=end))
+                    params, pending, why, warnings = answer
+                    self._post(
+                        Suggested(
+                            params=params, pending=pending, why=why, warnings=warnings, reason=end
+                        )
+                    )
 
         self._do(act)
 

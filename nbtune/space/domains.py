@@ -205,7 +205,9 @@ def spell(value: Any) -> str:
 
 def as_float(value: Any) -> float:
     """Return a finite number as a float; raise `Refused` for anything else."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if type(value) is not float and (
+        isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real)
+    ):
         hint = " without quotes" if isinstance(value, str) else ""
         raise Refused(f"of type {type(value).__name__}. Use an int or a float{hint}.")
     try:

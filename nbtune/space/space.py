@@ -1,7 +1,7 @@
 """The space: named domains, some of them only there when a branch is chosen."""
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,13 @@ class Space(Mapping[str, Domain], Branch):
 
     def __len__(self) -> int:
         return len(self._domains)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._domains
+
+    def items(self) -> ItemsView[str, Domain]:
+        """Return the names with their domains."""
+        return self._domains.items()  # Mapping's own asks for each by name, several times a trial
 
     def __repr__(self) -> str:
         items = (
