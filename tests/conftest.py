@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +11,13 @@ from nbtune.store import starting_folder
 # A machine that is busy makes an example slow, not wrong.
 settings.register_profile("nbtune", deadline=None)
 settings.load_profile("nbtune")
+
+
+@pytest.fixture
+def short_path():
+    """A folder in which a socket finds room: its path has at most 107 bytes, of all its folders."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -127,10 +127,10 @@ def test_closing_does_not_wait_for_silent_strangers(tmp_path):
     assert set(threading.enumerate()) == threads
 
 
-def test_the_socket_lies_where_only_its_owner_can_reach_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_the_socket_lies_where_only_its_owner_can_reach_it(tmp_path, short_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(short_path))
     with Driver(Local(1), lambda params: 1, tmp_path / "sweep"):
-        (folder,) = tmp_path.glob("nbtune-*")
+        (folder,) = short_path.glob("nbtune-*")
 
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 

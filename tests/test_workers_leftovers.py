@@ -183,9 +183,9 @@ def test_a_pool_makes_no_semaphores(tmp_path):
     assert not made
 
 
-def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    process, folder = owner()
+def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, short_path, owner, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(short_path))
+    process, folder = owner(short_path / "nbtune-0123456789abcdef")
     process.kill()
     process.wait()
 
@@ -193,7 +193,7 @@ def test_a_pool_that_opens_removes_what_a_dead_one_left(tmp_path, owner, monkeyp
         driver.run()
         wait_until(lambda: not folder.exists())
 
-        assert len(list(tmp_path.glob("nbtune-*"))) == 1
+        assert len(list(short_path.glob("nbtune-*"))) == 1
 
 
 SHIPPING = """
