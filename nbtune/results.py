@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nbtune.arguments import check_flag, finite, is_whole
-from nbtune.ended_by import EndedBy
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
 from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
+from nbtune.progress import Described
 from nbtune.space import Choice, Int, Space
 from nbtune.store.queries import Summary
 from nbtune.sweep_warning import SweepWarning
@@ -187,36 +187,12 @@ def _reference_scores(reference: Mapping[str, float], goals: Sequence[Goal]) -> 
     return scores
 
 
-class Answers(Protocol):
+class Answers(Described, Protocol):
     """What is known of a sweep, each question answered by as little work as it takes."""
-
-    @property
-    def status(self) -> SweepStatus:
-        """Where the sweep stands."""
-
-    @property
-    def reason(self) -> str:
-        """Why it stands there."""
-
-    @property
-    def ended_by(self) -> EndedBy | None:
-        """What ended it, as data."""
-
-    @property
-    def goals(self) -> tuple[Goal, ...]:
-        """Each objective."""
-
-    @property
-    def progress(self) -> str:
-        """How many trials are over."""
 
     @property
     def counts(self) -> dict[Status, int]:
         """The number of trials by status."""
-
-    @property
-    def front(self) -> Sequence[Trial]:
-        """The trials that none is better than, best in the first goal first."""
 
     @property
     def warnings(self) -> Sequence[SweepWarning]:
