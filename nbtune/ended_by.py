@@ -79,7 +79,14 @@ class EndedBy:
             parts.append("not promoted when the sweep ended")
         return "; ".join(filter(None, parts))
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person stopped it and gave no further reason: it says "stopped by you"."""
+        return self.kind is EndKind.USER and not self.text
+
     def _facts(self) -> str:
+        if self.by_hand:
+            return "stopped by you"
         match self.limit:
             case "trials":
                 return f"{self.used:.0f} of {self.allowed:.0f} trials"

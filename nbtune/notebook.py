@@ -5,7 +5,7 @@ from typing import Any
 
 from nbtune.exceptions import SweepError
 
-__all__ = ["cell_title", "has_dashboard", "is_interactive", "notebook_names"]
+__all__ = ["cell_title", "has_dashboard", "is_interactive", "notebook_names", "variable_of"]
 
 
 def _shell() -> Any:
@@ -29,6 +29,13 @@ def cell_title(filename: str) -> str | None:
     shell = _shell()
     label = shell.compile.format_code_name(filename) if shell else None
     return " ".join(label) if label else None
+
+
+def variable_of(value: object) -> str | None:
+    """Return the name of a notebook's variable that is `value`; None where there is none."""
+    shell = _shell()
+    names = list(shell.user_ns.items()) if shell else []  # a cell may be changing it
+    return next((name for name, each in names if each is value and name[0] != "_"), None)
 
 
 def notebook_names() -> dict[str, Any]:

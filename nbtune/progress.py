@@ -11,7 +11,7 @@ from nbtune.ended_by import EndedBy
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.trial import Goal, Trial
 
-__all__ = ["Described", "ProgressLine", "described", "duration", "why_beside_progress"]
+__all__ = ["Described", "ProgressLine", "described", "duration", "state_and_why"]
 
 LOG_SECONDS = 30.0
 """How often a line is written where it cannot be written over: into a file or a pipe."""
@@ -47,16 +47,22 @@ class Described(Protocol):
 
 def described(sweep: Described) -> str:
     """Return where a sweep stands: "running, 12 of 60 trials, best loss 0.021 in trial 7"."""
-    reason = why_beside_progress(sweep)
+    state, reason = state_and_why(sweep)
     why = f" ({reason})" if reason else ""
-    return f"{sweep.status}{why}, {sweep.progress}{_found(sweep.goals, sweep.front)}"
+    return f"{state}{why}, {sweep.progress}{_found(sweep.goals, sweep.front)}"
 
 
-def why_beside_progress(sweep: Described) -> str:
-    """Return a sweep's reason, empty where its progress says the same: "60 of 60 trials"."""
+def state_and_why(sweep: Described) -> tuple[str, str]:
+    """Return where a sweep stands and why, ``("failed", "all 3 trials failed")``.
+
+    The reason is empty where the state has it already, "stopped by you", or the progress, "60 of
+    60 trials".
+    """
     by = sweep.ended_by
+    if by is not None and by.by_hand:
+        return sweep.reason if sweep.status is SweepStatus.STOPPED else str(sweep.status), ""
     is_told = by is not None and by.limit == "trials" and sweep.status is SweepStatus.COMPLETED
-    return "" if is_told else sweep.reason
+    return str(sweep.status), "" if is_told else sweep.reason
 
 
 def _found(goals: Sequence[Goal], front: Sequence[Trial]) -> str:

@@ -10,6 +10,7 @@ from nbtune.engine import Snapshot, Spending, SweepStatus
 from nbtune.pareto import front
 from nbtune.schedulers import Explanation
 from nbtune.space import Choice, Int, Real, Space
+from nbtune.store import Store
 from nbtune.trial import Failure, Goal, Report, Status, Trial
 
 SPACE = Space(
@@ -113,6 +114,7 @@ class Shown:
     def __init__(self, of: Snapshot) -> None:
         self.now = of
         self.name = of.name
+        self.path = Store().folder(of.name)
         self.told: list[Any] = []
         self.selected: list[int] | None = None
         self.waiting: list[Callable[[], None]] = []

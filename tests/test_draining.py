@@ -152,7 +152,7 @@ def test_the_dashboard_shows_what_a_draining_sweep_waits_for_and_lets_it_be_stop
     until(lambda: running.snapshot().draining)
     head = content.head(running.snapshot())
 
-    assert head["why"] == "stopped by you; 1 running trial to finish"
+    assert (head["standing"], head["why"]) == ("stopping", "1 running trial to finish")
     assert head["actions"] == ["stop"]
 
 

@@ -33,6 +33,7 @@ def run(**options):
     [
         ({"kind": EndKind.COMPLETED}, ""),
         ({"kind": EndKind.USER, "text": "killed by you"}, "killed by you"),
+        ({"kind": EndKind.USER}, "stopped by you"),
         ({"kind": EndKind.SCHEDULER, "rung": 3, "rank": 7, "of": 9}, "rung 3: 7 of 9"),
         (
             {"kind": EndKind.SCHEDULER, "text": "waits", "left_paused": True},

@@ -153,6 +153,23 @@ def test_every_state_has_a_twin(of):
     assert str(twin)
 
 
+@pytest.mark.parametrize(
+    ("trials", "sentence"),
+    [
+        ([made(n, [], Status.FAILED, failure=FAILURE) for n in range(3)], "reported accuracy"),
+        ([made(0, [0.5], metric="acc")], "reported accuracy yet; reported so far: acc"),
+    ],
+    ids=["all failed", "another metric"],
+)
+def test_where_there_is_nothing_to_draw_a_sentence_stands_in_place_of_empty_axes(trials, sentence):
+    figure = Twin(ended(snapshot(*trials))).figure()
+
+    assert figure.keys() == {"text/html", "text/plain"}
+    assert sentence in figure["text/html"]
+    assert "<svg" not in figure["text/html"]
+    assert figure["text/plain"].startswith("No trial ")
+
+
 def test_a_thousand_trials_make_a_small_output():
     of = ended(snapshot(*(made(n, curve(n, 27)) for n in range(1000))))
 

@@ -11,13 +11,16 @@ from driving import PATIENCE
 from pictured import FAILURE, Shown, curve, ended, made, mixed, snapshot
 
 from nbtune import Choice, Int, Real, Space
+from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine import Spending, SweepStatus
 from nbtune.plots.curves import TRACES
 from nbtune.plots.lines import CurveBook
+from nbtune.progress import described
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Status
 from nbtune.widgets import Dashboard, content
 from nbtune.widgets.drawing import Look
+from nbtune.widgets.static import Twin
 
 
 def opened(sweep):
@@ -119,10 +122,23 @@ def test_a_paused_sweep_can_be_resumed():
 
 
 def test_an_ended_sweep_has_no_buttons_and_says_why():
-    head = content.head(dataclasses.replace(ended(mixed()), reason="stopped by you"))
+    head = content.head(dataclasses.replace(ended(mixed()), reason="the schedule is complete"))
 
     assert head["actions"] == []
-    assert head["why"] == "stopped by you"
+    assert head["why"] == "the schedule is complete"
+
+
+def test_a_sweep_stopped_by_hand_says_so_once():
+    by = EndedBy(kind=EndKind.USER)
+    stopped = dataclasses.replace(
+        ended(mixed()), status=SweepStatus.STOPPED, reason=by.reason, ended_by=by
+    )
+
+    head = content.head(stopped)
+
+    assert (head["state"], head["standing"], head["why"]) == ("stopped", "stopped by you", "")
+    assert str(Twin(stopped)).startswith("digits: stopped by you · Bayes")
+    assert described(stopped).startswith("stopped by you, 10 of ")
 
 
 def test_without_a_trial_limit_the_bar_fills_with_the_time():
@@ -594,3 +610,20 @@ def test_a_tick_over_a_thousand_curves_costs_few_milliseconds():
 
     # 5 % of a core at 4 Hz is 12.5 ms a tick; here with room for a machine half as fast.
     assert np.median(spent) < 0.025
+
+
+def test_a_name_that_python_does_not_take_is_shown_as_what_loads_it():
+    shown = Shown(snapshot(made(0, [0.5]), name="train-2"))
+
+    dashboard = opened(shown)
+
+    assert dashboard.best.content["code"] == "nbtune.load('train-2').best_params"
+
+
+def test_a_sweep_of_another_store_is_loaded_from_there(tmp_path):
+    shown = Shown(snapshot(made(0, [0.5]), name="train"))
+    shown.path = tmp_path / "train"
+
+    dashboard = opened(shown)
+
+    assert dashboard.best.content["code"] == f"nbtune.load('train', {str(tmp_path)!r}).best_params"

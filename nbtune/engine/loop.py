@@ -250,7 +250,7 @@ class Engine:
                 with suppress(StoreError):  # they have been logged; the store says why elsewhere
                     self._store.add_warnings(self._row.id, late)
 
-    def stop(self, reason: str = "stopped by you", *, drain: bool = False) -> None:
+    def stop(self, reason: str = "", *, drain: bool = False) -> None:
         """Ask for the end: running trials are asked to stop, then killed after a grace.
 
         With `drain` they go on to their own end; a further stop without it ends them, too.
@@ -441,7 +441,7 @@ class Engine:
 
     def _stop_as_asked(self, request: Request) -> None:
         drain = bool(request.argument.get("drain"))
-        ended_by = EndedBy(kind=EndKind.USER, text="stopped by you")
+        ended_by = EndedBy(kind=EndKind.USER)
         self._finish(SweepStatus.STOPPED, ended_by, drain=drain)
 
     def _enqueue(self, params: Params) -> None:

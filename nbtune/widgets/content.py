@@ -21,7 +21,7 @@ from nbtune.plots.words import (
     ranked_by,
     shortened,
 )
-from nbtune.progress import why_beside_progress
+from nbtune.progress import state_and_why
 from nbtune.schedulers import Explanation
 from nbtune.trial import Failure, Goal, Status, Trial
 
@@ -29,6 +29,7 @@ __all__ = [
     "MOST_ROWS",
     "best",
     "head",
+    "left_out",
     "panel",
     "ranked",
     "standing",
@@ -52,11 +53,13 @@ _ACTIONS = {
 def head(snapshot: Snapshot) -> dict[str, Any]:
     """Return name, state, progress and what can be done now."""
     counts, alert = snapshot.counts, _alert(snapshot)
+    standing, why = state_and_why(snapshot)
     return {
         "name": snapshot.name,
         "state": str(snapshot.status),
+        "standing": standing,
         # That of a failed sweep is what the alert says.
-        "why": "" if alert else _why(snapshot),
+        "why": "" if alert else "; ".join(filter(None, [why, _unfinished(snapshot)])),
         "plan": snapshot.plan,
         "progress": " · ".join([snapshot.progress, *_times(snapshot)]),
         "actions": ["stop"] if snapshot.draining else _ACTIONS.get(snapshot.status, []),
@@ -68,10 +71,9 @@ def head(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _why(snapshot: Snapshot) -> str:
+def _unfinished(snapshot: Snapshot) -> str:
     running = snapshot.counts[Status.RUNNING] if snapshot.draining else 0
-    finish = f"{plural(running, 'running trial')} to finish" if running else ""
-    return "; ".join(filter(None, [why_beside_progress(snapshot), finish]))
+    return f"{plural(running, 'running trial')} to finish" if running else ""
 
 
 def _times(snapshot: Snapshot) -> list[str]:
@@ -147,14 +149,15 @@ def _reported(title: str, failure: Failure) -> dict[str, str]:
     return {"title": title, "message": worded(failure), "traceback": traceback}
 
 
-def best(snapshot: Snapshot) -> dict[str, Any]:
+def best(snapshot: Snapshot, sweep: str = "") -> dict[str, Any]:
     """Return the best trial so far: its value, where it comes from, its params.
 
-    With several objectives: the size of the front, and the best in each of them.
+    With several objectives: the size of the front, and the best in each of them. `sweep` is how
+    the sweep is written in Python, by default its name.
     """
     goal, trial = snapshot.goal, snapshot.best
     if len(snapshot.goals) > 1:
-        return _front(snapshot)
+        return _front(snapshot, sweep)
     if trial is None:
         line = f"the {_sought(goal)} {ranked_by(goal, snapshot.step_name)} will stand here"
         return {"title": "BEST SO FAR", "value": "", "line": line, "params": []}
@@ -165,7 +168,7 @@ def best(snapshot: Snapshot) -> dict[str, Any]:
         "line": " · ".join(filter(None, [metric, f"trial {trial.number}", at])),
         "params": [[name, param(value)] for name, value in flat.items()],
         "title": "BEST" if snapshot.status.ended else "BEST SO FAR",
-        "code": f"{snapshot.name}.best_params",
+        "code": f"{sweep or snapshot.name}.best_params",
     }
 
 
@@ -173,7 +176,7 @@ def _sought(goal: Goal) -> str:
     return "highest" if goal.direction == "maximize" else "lowest"
 
 
-def _front(snapshot: Snapshot) -> dict[str, Any]:
+def _front(snapshot: Snapshot, sweep: str) -> dict[str, Any]:
     front, goals = snapshot.front, snapshot.goals
     so_far = "" if snapshot.status.ended else " SO FAR"
     metrics = [goal.metric for goal in goals]
@@ -184,7 +187,7 @@ def _front(snapshot: Snapshot) -> dict[str, Any]:
         "value": str(len(front)) if front else "",
         "line": f"{noun} unsurpassed in {named}{'' if front else ' will stand here'}",
         "params": [_leader(goal, snapshot) for goal in goals] if front else [],
-        "code": f"{snapshot.name}.best",
+        "code": f"{sweep or snapshot.name}.best",
     }
 
 
@@ -246,6 +249,8 @@ def table(
     order: Sequence[Trial],
     only: Collection[int] | None = None,
     explain: Callable[[Trial], Explanation | None] | None = None,
+    *,
+    sweep: str = "",
 ) -> dict[str, Any]:
     """Return the rows to show: the first `MOST_ROWS`, and what runs or failed beyond them.
 
@@ -258,6 +263,8 @@ def table(
         Show only these trials: those that are brushed.
     explain : callable, optional
         As ``sweep.explain``: the reason of a trial then says how it stood.
+    sweep : str, optional
+        How the sweep is written in Python, by default its name.
     """
     listed = order if only is None else [trial for trial in order if trial.number in only]
     shown = list(listed[:MOST_ROWS])
@@ -280,7 +287,7 @@ def table(
         "numeric": [_is_numeric([flat.get(name) for flat in first]) for name in names],
         "best": [trial.number for trial in snapshot.front],
         "rows": rows,
-        "more": _left_out(len(listed) - len(shown), snapshot),
+        "more": left_out(len(listed) - len(shown), sweep or snapshot.name),
     }
 
 
@@ -290,8 +297,9 @@ def _is_numeric(values: Sequence[Any]) -> bool:
     )
 
 
-def _left_out(count: int, snapshot: Snapshot) -> str:
-    return f"{plural(count, 'more trial')} in {snapshot.name}.trials" if count > 0 else ""
+def left_out(count: int, sweep: str) -> str:
+    """Return where the trials are that a table has no row for; empty where it has all."""
+    return f"{plural(count, 'more trial')} in {sweep}.trials" if count > 0 else ""
 
 
 def note(trial: Trial, snapshot: Snapshot) -> str:

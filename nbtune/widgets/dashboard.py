@@ -16,6 +16,7 @@ from nbtune.sweep import Sweep
 from nbtune.trial import Status, Trial
 from nbtune.widgets import content
 from nbtune.widgets.drawing import Drawing, Look
+from nbtune.widgets.expression import expression
 from nbtune.widgets.panels import Best, Head, Table
 from nbtune.widgets.static import Bundle, Twin
 
@@ -69,7 +70,7 @@ class Dashboard:
         self._book.read(snapshot.trials)
         self._drawing: Drawing | None = None
         self.head = Head(content=content.head(snapshot))
-        self.best = Best(content=content.best(snapshot))
+        self.best = Best(content=content.best(snapshot, expression(sweep)))
         self.table = Table(content=content.table(snapshot, content.ranked(snapshot, self._book)))
         self.box = ipywidgets.VBox([self.head, self.best, self.table])
         self.box.add_class("nbtune-dashboard")
@@ -193,8 +194,8 @@ class Dashboard:
             self._picture.value = drawing
 
     def _show_head(self, snapshot: Snapshot) -> None:
-        for widget, made in ((self.head, content.head), (self.best, content.best)):
-            value = made(snapshot)
+        best = content.best(snapshot, expression(self.sweep))
+        for widget, value in ((self.head, content.head(snapshot)), (self.best, best)):
             if widget.content != value:
                 widget.content = value
 
@@ -207,7 +208,7 @@ class Dashboard:
         self._listed, self._table_at = (snapshot.trials, self._brushed), now
         order = content.ranked(snapshot, self._book)
         self.table.show(
-            content=content.table(snapshot, order, self._brushed),
+            content=content.table(snapshot, order, self._brushed, sweep=expression(self.sweep)),
             brushed=self._brushed_line(snapshot),
         )
 
@@ -216,7 +217,7 @@ class Dashboard:
             return {}
         known = sum(1 for curve in self._book.curves if curve.values)
         text = f"{len(self._brushed):,} of {known:,} trials brushed, in"
-        return {"text": text, "code": f"{snapshot.name}.selected"}
+        return {"text": text, "code": f"{expression(self.sweep)}.selected"}
 
     def _show_panel(self, snapshot: Snapshot, now: float) -> None:
         number = self._trial

@@ -10,6 +10,7 @@ from IPython.display import DisplayHandle, display
 
 from nbtune.sweep import Sweep
 from nbtune.widgets.dashboard import Dashboard
+from nbtune.widgets.expression import expression
 from nbtune.widgets.static import Twin
 
 __all__ = ["Screen", "show"]
@@ -29,12 +30,16 @@ def show(sweep: Sweep) -> "Screen | Twin":
     """
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
-        return Twin(sweep.snapshot(), explain=sweep.explain)
+        return _twin(sweep)
     screen = _screens.get(sweep)
     if screen is None or screen.over:
         screen = _screens[sweep] = Screen(sweep)
     screen.show()
     return screen
+
+
+def _twin(sweep: Sweep, colours: str = "") -> Twin:
+    return Twin(sweep.snapshot(), colours, sweep.explain, expression(sweep))
 
 
 class Screen:
@@ -75,11 +80,11 @@ class Screen:
         """Display the outputs here, under the cell that runs."""
         self._shown_in = getattr(get_ipython(), "execution_count", None)
         if self._dashboard is None or self._dashboard.ended:
-            for bundle in Twin(self._sweep.snapshot(), explain=self._sweep.explain).bundles():
+            for bundle in _twin(self._sweep).bundles():
                 display(bundle, raw=True)
             return
         # The text is what a viewer without widgets shows, and all that is in a notebook saved now.
-        text = str(Twin(self._sweep.snapshot()))
+        text = str(Twin(self._sweep.snapshot(), sweep=expression(self._sweep)))
         live = {**self._dashboard.box._repr_mimebundle_(), "text/plain": text}
         first = display(live, raw=True, display_id=True)
         others = [display({}, raw=True, display_id=True) for _ in range(2)]
@@ -114,7 +119,7 @@ class Screen:
                 return
             self._settled_by.add(by_ticker)
             colours = self._dashboard.head.theme if self._dashboard is not None else ""
-            bundles = Twin(self._sweep.snapshot(), colours, self._sweep.explain).bundles()
+            bundles = _twin(self._sweep, colours).bundles()
             for handles in self._handles:
                 for handle, bundle in zip(handles, bundles, strict=True):
                     handle.update(bundle, raw=True)

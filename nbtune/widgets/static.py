@@ -47,6 +47,8 @@ class Twin:
         The theme of the page that shows it, "light" or "dark", empty when unknown.
     explain : callable, optional
         As ``sweep.explain``: the table then says how stopped and paused trials stood.
+    sweep : str, optional
+        How the sweep is written in Python, by default its name.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Twin:
         snapshot: Snapshot,
         colours: str = "",
         explain: Callable[[Trial], Explanation | None] | None = None,
+        sweep: str = "",
     ) -> None:
         self._snapshot = snapshot
+        self._sweep = sweep or snapshot.name
         self._shades = theme.SHADES.get(colours, theme.ANY)
         self._book = CurveBook(snapshot.goal.metric)
         self._book.read(snapshot.trials)
@@ -75,9 +79,16 @@ class Twin:
         return {"text/html": _summary_html(self), "text/plain": self._summary_text()}
 
     def figure(self) -> Bundle:
-        """Return both views: for Plotly, as an SVG, and as a line of text."""
+        """Return both views: for Plotly, as an SVG, and as a line of text.
+
+        Where no trial can be drawn, a sentence in place of empty axes.
+        """
         scene = curves.CurveView(self._book).scene(self._snapshot)
         lines = parallel.scene(self._snapshot, self._book, scene)
+        if scene.message and not lines.trials:
+            sentence = escape(scene.message)
+            look = f"{_FONT};{_QUIET};padding:14px 0"
+            return {"text/html": f'<div style="{look}">{sentence}.</div>', "text/plain": sentence}
         front = pareto.main_panel(self._snapshot)
         made = overview.assembled(scene, lines, self._shades, front)
         return {
@@ -105,7 +116,7 @@ class Twin:
 
     def _summary_text(self) -> str:
         head, best = self._head, self._best
-        state = " · ".join(filter(None, [head["state"], head["why"], head["plan"]]))
+        state = " · ".join(filter(None, [head["standing"], head["why"], head["plan"]]))
         lines = [f"{head['name']}: {state}", head["progress"]]
         if best["value"]:
             lines.append(f"{self._word.lower()} {best['value']} ({best['line']})")
@@ -132,9 +143,8 @@ class Twin:
         return "\n".join([*lines, *self._more()])
 
     def _more(self) -> list[str]:
-        if not self._left_out:
-            return []
-        return [f"{plural(self._left_out, 'more trial')} in {self._snapshot.name}.trials"]
+        more = content.left_out(self._left_out, self._sweep)
+        return [more] if more else []
 
     def __str__(self) -> str:
         return f"{self._summary_text()}\n\n{self._table_text()}"
@@ -173,7 +183,7 @@ def _rows(rows: Iterable[str]) -> str:
 
 def _summary_html(twin: Twin) -> str:
     head, best = twin._head, twin._best
-    state = " · ".join(escape(t) for t in (head["state"], head["why"], head["plan"]) if t)
+    state = " · ".join(escape(t) for t in (head["standing"], head["why"], head["plan"]) if t)
     counts = " · ".join(escape(words) for _, words in head["counts"])
     parts = [
         f'<div><b style="font-size:15px">{escape(head["name"])}</b> '

@@ -178,7 +178,7 @@ function render({ model, el }) {
     if (shown.state !== content.state) pressed = null;
     shown.state = content.state;
     name.textContent = content.name;
-    const state_words = make("span", `nbt-word nbt-is-${content.state}`, content.state);
+    const state_words = make("span", `nbt-word nbt-is-${content.state}`, content.standing);
     state.replaceChildren(state_words, ...[content.why, content.plan].filter(Boolean).map((t) => ` · ${t}`));
     progress.textContent = content.progress;
     drawButtons(content);
