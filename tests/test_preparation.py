@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import nbtune
 from nbtune import Real, SpecError, Sweep, SweepError, TrialError, report
@@ -127,6 +128,32 @@ def test_filters_of_warnings_reach_trials():
     log = log_of(run(train))
     assert "be loud" in log
     assert "be quiet" not in log
+
+
+def test_filter_for_a_librarys_warnings_counts_once_a_trial_imports_it():
+    def train(x: Real(0, 1)):
+        from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+
+        warnings.warn("be quiet", ConvergenceWarning, stacklevel=1)
+        warnings.warn("be loud", FitFailedWarning, stacklevel=1)
+        report(loss=x)
+
+    warnings.simplefilter("always")
+    warnings.simplefilter("ignore", ConvergenceWarning)
+
+    log = log_of(run(train))
+    assert "be loud" in log
+    assert "be quiet" not in log
+
+
+def test_filter_for_a_librarys_warnings_does_not_import_it():
+    def train(x: Real(0, 1)):
+        report(loss=bool({"numpy", "sklearn"} & set(sys.modules)))
+
+    warnings.simplefilter("ignore", np.exceptions.RankWarning)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+
+    assert run(train).best_value == 0
 
 
 def test_basic_config_of_logging_reaches_trials():

@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 __all__ = ["Settings", "numeric", "set_again", "taken"]
 
@@ -34,7 +34,6 @@ _PRINTED = {
 }
 """The options for printing that `numpy.set_printoptions` begins with."""
 
-_NOT_IN_WORKERS = {"IPython", "ipykernel", "traitlets", "jupyter_client", "pytest", "_pytest"}
 _TORCH = {
     "dtype": "float32",
     "device": "cpu",
@@ -146,18 +145,30 @@ def _filter(entry: Any) -> tuple[Any, ...]:
 def _set_filters(_module: Any, entries: Any) -> None:
     warnings.resetwarnings()
     for action, message, home, name, module, line in reversed(entries):
-        if (category := _category(home, name)) is not None:
-            # `filterwarnings` would refuse what is in the list as None, and compile anew.
-            warnings.filterwarnings(action, message or "", category, module or "", line)
+        # `filterwarnings` would refuse what is in the list as None, and compile anew.
+        category = _category(home, name)
+        warnings.filterwarnings(action, message or "", category, module or "", line)
 
 
-def _category(home: str, name: str) -> Any:
-    if home.partition(".")[0] in _NOT_IN_WORKERS:
-        return None
-    try:
-        return getattr(importlib.import_module(home), name, None)
-    except Exception:  # noqa: BLE001 - whatever a module does that is not for this process
-        return None
+def _category(home: str, name: str) -> type[Warning]:
+    """Return a category, or a stand-in where its library has not been imported here.
+
+    NumPy has a filter for a category of its own: with it each process would import NumPy.
+    """
+    found = getattr(sys.modules.get(home), name, None)
+    if isinstance(found, type) and issubclass(found, Warning):
+        return found
+    return cast("type[Warning]", _StandIn(name, (Warning,), {"__module__": home}))
+
+
+class _StandIn(type):
+    """The type of a category of warnings that stands for the one of the same name and module."""
+
+    def __subclasscheck__(cls, category: type) -> bool:
+        return any(
+            (each.__module__, each.__qualname__) == (cls.__module__, cls.__name__)
+            for each in category.__mro__
+        )
 
 
 def _logging() -> dict[str, Any]:
