@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nbtune.arguments import check_flag, finite, is_whole
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SpecError, SweepError
-from nbtune.pareto import Scores, hypervolume, ranked, scores_of, scores_table
+from nbtune.pareto import Scores, hypervolume, nsga_order, scores_of
 from nbtune.progress import Described
 from nbtune.space import Choice, Int, Space
 from nbtune.store.queries import Summary
@@ -137,18 +138,55 @@ _FIXED = ("trial", "step", "time")
 
 def reports_frame(trials: Iterable[Trial]) -> "pd.DataFrame":
     """Return one row a report: ``trial``, ``step``, ``time`` (naive UTC), one column a metric."""
-    import pandas as pd  # noqa: PLC0415 - as above
+    fixed: dict[str, list[NDArray[Any]]] = {name: [] for name in _FIXED}
+    parts: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
+    size = 0
+    for trial in trials:
+        if not trial.count:
+            continue
+        steps, times, values = _curves(trial)
+        for name, each in zip(
+            _FIXED, (np.full(len(steps), trial.number), steps, times), strict=True
+        ):
+            fixed[name].append(each)
+        for name, column in values.items():
+            parts.setdefault(name, []).append((size, column))
+        size += len(steps)
+    columns: dict[str, NDArray[Any]] = {
+        name: np.concatenate(arrays) if arrays else np.empty(0) for name, arrays in fixed.items()
+    }
+    for name, found in parts.items():
+        if name not in _FIXED:
+            columns[name] = np.full(size, np.nan)
+            for start, column in found:
+                columns[name][start : start + len(column)] = column
+    return reports_frame_of(columns)
 
-    rows = [
-        {"trial": trial.number, "step": report.step, "time": report.time, **report.metrics}
-        for trial in trials
-        for report in trial.reports
-    ]
-    columns = [*_FIXED, *dict.fromkeys(name for row in rows for name in row if name not in _FIXED)]
-    return _typed(pd.DataFrame(rows, columns=columns))
+
+def _curves(
+    trial: Trial,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Return steps, times, and the values of each metric, NaN where a report has none."""
+    if isinstance(trial.reports_so_far, CompactReports):
+        names = trial.reports_so_far.names
+        table = np.frombuffer(trial.reports_so_far.table).reshape(-1, 2 + len(names))
+        values = dict(zip(names, table.T[2:], strict=True))
+        return table[:, 0].astype(np.int64), table[:, 1], values
+    reports = trial.reports
+    metrics = dict.fromkeys(name for report in reports for name in report.metrics)
+    steps = np.array([report.step for report in reports], np.int64)
+    times = np.array([report.time for report in reports], np.float64)
+    return (
+        steps,
+        times,
+        {
+            name: np.array([report.metrics.get(name, math.nan) for report in reports], np.float64)
+            for name in metrics
+        },
+    )
 
 
-def reports_frame_of(columns: Mapping[str, Sequence[Any]]) -> "pd.DataFrame":
+def reports_frame_of(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> "pd.DataFrame":
     """Return what `reports_frame` does from its columns."""
     import pandas as pd  # noqa: PLC0415 - as above
 
@@ -232,10 +270,12 @@ class SnapshotAnswers:
 
     def top(self, k: int, *, only_completed: bool) -> list[Trial]:
         """Return the `k` best trials, best first."""
-        trials: Iterable[Trial] = self._snapshot.trials
+        trials = self._snapshot.trials
+        numbers, scores = trials.scored(self._snapshot.goals)
         if only_completed:
-            trials = (trial for trial in trials if trial.status is Status.COMPLETED)
-        return ranked(trials, self._snapshot.goals)[:k]
+            completed = trials.are(Status.COMPLETED)[numbers]
+            numbers, scores = numbers[completed], scores[completed]
+        return [trials[numbers[place]] for place in nsga_order(scores)[:k]]
 
     def trial(self, number: int) -> Trial | None:
         """Return one trial, None when there is none of that number."""
@@ -305,7 +345,7 @@ class Results(ABC):
     @property
     def running(self) -> list[Trial]:
         """The trials that run now."""
-        return [trial for trial in self.snapshot().trials if trial.status is Status.RUNNING]
+        return list(self.snapshot().trials.with_status(Status.RUNNING))
 
     @property
     def best(self) -> Any:
@@ -391,7 +431,7 @@ class Results(ABC):
         SpecError
             When `reference` does not name each objective, with a finite number.
         """
-        _, scores = scores_table(self.snapshot().trials, self.goals)
+        _, scores = self.snapshot().trials.scored(self.goals)
         scores = scores[np.isfinite(scores).all(axis=1)]
         if reference is not None:
             return hypervolume(scores, _reference_scores(reference, self.goals))

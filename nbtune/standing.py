@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING
 
 from nbtune.definition import Definition
-from nbtune.engine import Run
+from nbtune.engine import Run, TrialList
 from nbtune.engine import replay as replay_history
 from nbtune.schedulers import Scheduler
-from nbtune.trial import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +20,9 @@ class Standing:
     """
 
     def __init__(self) -> None:
-        self._told: tuple[tuple[Trial, ...], Scheduler] | None = None
+        self._told: tuple[TrialList, Scheduler] | None = None
 
-    def after(self, trials: tuple[Trial, ...], definition: Definition) -> Scheduler:
+    def after(self, trials: TrialList, definition: Definition) -> Scheduler:
         """Return the scheduler as it stands after these trials."""
         if self._told is None or self._told[0] != trials:
             scheduler = definition.setup_scheduler()

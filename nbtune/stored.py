@@ -10,7 +10,7 @@ import numpy as np
 
 from nbtune.definition import Definition
 from nbtune.ended_by import EndedBy
-from nbtune.engine import Snapshot, SweepStatus, progress_of
+from nbtune.engine import Snapshot, SweepStatus, TrialList, progress_of
 from nbtune.exceptions import StoreError
 from nbtune.naming import status_of
 from nbtune.pareto import front, front_order, nsga_order, scores_of_values
@@ -256,7 +256,7 @@ def stored_snapshot(
         goals=definition.goals,
         step_name=definition.step,
         space=definition.timeline.hull,
-        trials=trials,
+        trials=TrialList.of(trials),
         front=tuple(front(trials, definition.goals)),
         elapsed=row.elapsed if row else 0.0,
         trial_limit=definition.budget.trials,

@@ -109,14 +109,23 @@ class CompactReports(Sequence[Report]):
         The metrics of each of them, in order.
     """
 
-    __slots__ = ("_names", "_table")
+    __slots__ = ("names", "table")
 
     def __init__(self, reports: Sequence[Report], names: tuple[str, ...]) -> None:
-        self._names = names
-        table = array("d")  # step, time and values of each report
+        self.names = names
+        """The metrics of each report, in the order of their values."""
+        table = array("d")
         for report in reports:
             table.extend((report.step, report.time, *report.metrics.values()))
-        self._table = table.tobytes()  # an object less than an array has
+        self.table = table.tobytes()  # an object less than an array has
+        """Step, time and values of each report, one after the other, as C doubles."""
+
+    @classmethod
+    def from_table(cls, table: bytes, names: tuple[str, ...]) -> "CompactReports":
+        """Return the reports that have this ``table``."""
+        made = cls((), names)
+        made.table = table
+        return made
 
     @classmethod
     def of(
@@ -139,24 +148,24 @@ class CompactReports(Sequence[Report]):
     @property
     def columns(self) -> dict[str, Sequence[float]]:
         """The values of each metric, in order of the steps."""
-        table = memoryview(self._table).cast("d")
+        table = memoryview(self.table).cast("d")
         return {
-            name: table[place :: self._width].tolist() for place, name in enumerate(self._names, 2)
+            name: table[place :: self._width].tolist() for place, name in enumerate(self.names, 2)
         }
 
     def value(self, metric: str, count: int) -> float | None:
         """Return the value of `metric` in report `count`, from 1; None where it is not one."""
-        if metric not in self._names or not count:
+        if metric not in self.names or not count:
             return None
-        place = (count - 1) * self._width + 2 + self._names.index(metric)
-        return _NUMBER.unpack_from(self._table, place * _NUMBER.size)[0]  # type: ignore[no-any-return]
+        place = (count - 1) * self._width + 2 + self.names.index(metric)
+        return _NUMBER.unpack_from(self.table, place * _NUMBER.size)[0]  # type: ignore[no-any-return]
 
     @property
     def _width(self) -> int:
-        return 2 + len(self._names)
+        return 2 + len(self.names)
 
     def __len__(self) -> int:
-        return len(self._table) // (_NUMBER.size * self._width)
+        return len(self.table) // (_NUMBER.size * self._width)
 
     @overload
     def __getitem__(self, index: int) -> Report: ...
@@ -169,9 +178,9 @@ class CompactReports(Sequence[Report]):
 
     def _at(self, index: int) -> Report:
         start = index * self._width
-        table = memoryview(self._table).cast("d")
+        table = memoryview(self.table).cast("d")
         step, time, *values = table[start : start + self._width]
-        return Report(int(step), dict(zip(self._names, values, strict=True)), time)
+        return Report(int(step), dict(zip(self.names, values, strict=True)), time)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):

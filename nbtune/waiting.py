@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from nbtune.engine import Snapshot, SweepStatus
 from nbtune.exceptions import SweepError, TrialError
+from nbtune.trial import Status
 
 __all__ = ["WAIT_TICK_SECONDS", "PausedNotice", "WaitInterrupted", "raise_failure", "wait_for"]
 
@@ -106,10 +107,10 @@ def raise_failure(snapshot: Snapshot) -> None:
     failure = snapshot.failure
     if snapshot.status is not SweepStatus.FAILED or failure is None:
         return
-    failed = [t for t in snapshot.trials if t.failure == failure]
-    if not failed:
+    failed = snapshot.trials.with_status(Status.FAILED)
+    first = next((trial for trial in failed if trial.failure == failure), None)
+    if first is None:
         raise SweepError(f"sweep {snapshot.name!r} failed: {snapshot.reason}", failure.traceback)
-    first = failed[0]
     raise TrialError(
         f"sweep {snapshot.name!r} stopped: {snapshot.reason}",
         first.number,

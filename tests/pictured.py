@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbtune.ended_by import EndedBy, EndKind
-from nbtune.engine import Snapshot, Spending, SweepStatus
+from nbtune.engine import Snapshot, Spending, SweepStatus, TrialList
 from nbtune.pareto import front
 from nbtune.schedulers import Explanation
 from nbtune.space import Choice, Int, Real, Space
@@ -68,7 +68,7 @@ def snapshot(*trials: Trial, **fields: Any) -> Snapshot:
         "goals": goals,
         "step_name": "epoch",
         "space": SPACE,
-        "trials": trials,
+        "trials": TrialList.of(trials),
         "front": tuple(front(trials, goals)),
         "elapsed": 41.0,
         "budgets": (Spending(name="trials", left=50, seconds=22.0),),

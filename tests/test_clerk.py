@@ -7,6 +7,7 @@ import pytest
 
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ledger import Run
+from nbtune.engine.trials import TrialBook
 from nbtune.engine.warning_log import WarningLog
 from nbtune.exceptions import StoreError
 from nbtune.space import Real, Space, Timeline
@@ -39,7 +40,7 @@ def create(store, name):
 @pytest.fixture
 def clerk(store, row):
     timeline = Timeline(Space({"x": Real(0, 1)}))
-    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"))
+    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"), TrialBook())
     clerk.open()
     yield clerk
     clerk.close()
@@ -125,7 +126,7 @@ def test_a_store_that_is_removed_meanwhile_is_written_anew(tmp_path, caplog, who
     for name in ("earlier", "digits"):
         row = create(store, name)
     timeline = Timeline(Space({"x": Real(0, 1)}))
-    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"))
+    clerk = Clerk(store, row, timeline, store.folder("digits"), WarningLog("digits"), TrialBook())
     clerk.open()
     first, second = Run(0, {"x": 0.5}, "default"), Run(1, {"x": 0.25}, "")
     clerk.mark(first)

@@ -131,7 +131,7 @@ def test_trials_of_the_old_space_stay_in_all_tables_and_views():
         low, high = by_label["x"].range
         assert low <= -4 < 8 <= high
         assert all(low <= value <= high for value in by_label["x"]["values"])
-        listed = content.table(snapshot, snapshot.trials)
+        listed = content.table(snapshot, range(len(snapshot.trials)))
         assert listed["names"] == ["x", "kind"]
         assert len(listed["rows"]) == 9
         assert content.panel(snapshot, snapshot.trials[0])["params"]

@@ -7,6 +7,7 @@ import pytest
 
 from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.ledger import Budget, Ledger
+from nbtune.engine.trials import TrialBook
 from nbtune.trial import Goal, Report, Status
 
 UP = Goal(metric="accuracy", direction="maximize")
@@ -14,7 +15,7 @@ DOWN = Goal(metric="accuracy", direction="minimize")
 
 
 def ledger(goal=UP, **limits):
-    return Ledger((goal,), Budget(**limits))
+    return Ledger((goal,), Budget(**limits), TrialBook())
 
 
 def run(books, *values, status=Status.COMPLETED, start=0.0, end=1.0):
@@ -197,16 +198,18 @@ def test_a_budget_that_was_pickled_before_a_limit_existed_has_its_default():
 
 
 def test_a_run_that_is_put_away_is_found_as_it_was():
-    books = ledger()
+    trials = TrialBook()
+    books = Ledger((UP,), Budget(), trials)
     over = run(books, 0.5, 0.7)
     running = run(books, 0.6, status=None)
     over.origin = "enqueued"
+    trials.show(over.snapshot(Path()))
 
-    books.runs.put_away(over, over.snapshot(Path()))
+    books.runs.put_away(over)
 
     found = books.runs[0]
     assert (found.number, found.origin, found.status) == (0, "enqueued", Status.COMPLETED)
     assert (found.last_step, books.score(found)) == (2, 0.7)
-    assert books.runs.status(0) is Status.COMPLETED
+    assert [books.runs.may_go_on(number) for number in (-1, 0, 1, 2)] == [False, False, True, False]
     assert [*books.runs.at_hand] == [running]
     assert books.best.number == 0

@@ -7,6 +7,7 @@ from nbtune.engine.ledger import Budget, Ledger
 from nbtune.engine.lineup import Lineup
 from nbtune.engine.supply import Supply
 from nbtune.engine.thinker import Suggested
+from nbtune.engine.trials import TrialBook
 from nbtune.engine.turns import Turns
 from nbtune.schedulers import Scheduler
 from nbtune.trial import Goal, Status
@@ -49,7 +50,9 @@ class Listens:
 class Scene:
     def __init__(self, folder, **budget):
         self.scheduler, self.hears = Says(), Listens()
-        self.ledger = Ledger([Goal(metric="score", direction="maximize")], Budget(**budget))
+        self.ledger = Ledger(
+            [Goal(metric="score", direction="maximize")], Budget(**budget), TrialBook()
+        )
         self.turns = Turns(None)
         self.supply = Supply(self.hears, 0)
         self.folder = folder

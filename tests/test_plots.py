@@ -198,6 +198,43 @@ def test_a_trial_that_began_anew_loses_its_old_curve():
     assert list(book.curves[0].values) == [0.7]
 
 
+def test_a_book_keeps_the_curves_of_some_trials_and_reads_the_others_again():
+    trials = [made(n, [n / 5000, n / 4000, n / 9000]) for n in range(5000)]
+    book = CurveBook("accuracy")
+
+    book.read(trials)
+
+    assert len(book.curves) <= 4000
+    assert list(book.curves[7].values) == [7 / 5000, 7 / 4000, 7 / 9000]
+    assert book.points.tolist() == [3] * 5000
+    best = Goal(metric="accuracy", direction="maximize", by="best")
+    np.testing.assert_array_equal(book.values(best), np.arange(5000) / 4000)
+    np.testing.assert_array_equal(book.scores(LOSS), -np.arange(5000) / 9000)
+
+
+def test_a_book_keeps_the_curves_of_all_trials_that_run():
+    trials = [made(n, [0.1], Status.RUNNING if n < 50 else Status.COMPLETED) for n in range(5000)]
+    book = CurveBook("accuracy")
+
+    book.read(trials)
+
+    assert set(range(50)) <= book.curves.keys()
+
+
+def test_a_book_is_of_another_version_after_each_change_alone():
+    running = made(1, [0.1], Status.RUNNING)
+    book = CurveBook("accuracy")
+    book.read((made(0, [0.1]), running))
+    version, finished = book.version, book.finished
+
+    book.read((book.trials[0], running))
+    assert (book.version, book.finished) == (version, finished)
+    book.read((book.trials[0], made(1, [0.1, 0.2], Status.RUNNING)))
+    assert (book.version > version, book.finished) == (True, finished)
+    book.read((book.trials[0], made(1, [0.1, 0.2])))
+    assert book.finished > finished
+
+
 def test_the_traces_are_ordered_so_that_the_best_lies_on_top():
     names = [trace["name"] for trace in traces(scene_of(mixed()))]
 
@@ -267,7 +304,7 @@ def test_failed_trials_and_those_without_a_value_have_no_line():
         made(3, [math.nan]),
     )
 
-    assert parallel_of(of).trials == (0,)
+    assert list(parallel_of(of).trials) == [0]
 
 
 @pytest.mark.parametrize(("direction", "strongest"), [("maximize", 2), ("minimize", 0)])

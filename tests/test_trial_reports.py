@@ -83,7 +83,7 @@ def test_they_can_be_pickled():
 def test_they_take_little_memory():
     compact = CompactReports.of(made([0.5] * 30), {})
 
-    assert sys.getsizeof(compact._table) < 30 * 30
+    assert sys.getsizeof(compact.table) < 30 * 30
 
 
 def test_a_sweep_keeps_those_of_ended_trials_compactly(tmp_path):

@@ -6,6 +6,7 @@ from nbtune.engine.history import replay
 from nbtune.engine.ledger import Budget, Run, Spending
 from nbtune.engine.loop import Engine
 from nbtune.engine.snapshot import Snapshot, SweepStatus, progress_of
+from nbtune.engine.trials import TrialList
 
 __all__ = [
     "Budget",
@@ -16,6 +17,7 @@ __all__ = [
     "SweepEnded",
     "SweepStatus",
     "TrialEnded",
+    "TrialList",
     "TrialReported",
     "TrialStarted",
     "edit_row",

@@ -10,11 +10,12 @@ from nbtune import pickling
 from nbtune.ended_by import EndedBy
 from nbtune.engine.ledger import Run
 from nbtune.engine.requests import RequestReader
+from nbtune.engine.trials import TrialBook, TrialList
 from nbtune.engine.warning_log import WarningLog
 from nbtune.exceptions import StoreError
 from nbtune.space import Timeline
 from nbtune.store import Batch, EditRow, Request, Store, SweepRow, TrialRow
-from nbtune.trial import Failure, Report, Trial
+from nbtune.trial import Failure, Report
 
 __all__ = ["Clerk", "edit_row"]
 
@@ -44,7 +45,13 @@ class Clerk:
     """
 
     def __init__(
-        self, store: Store, row: SweepRow, timeline: Timeline, folder: Path, warnings: WarningLog
+        self,
+        store: Store,
+        row: SweepRow,
+        timeline: Timeline,
+        folder: Path,
+        warnings: WarningLog,
+        trials: TrialBook,
     ) -> None:
         self._store = store
         self._row = row
@@ -56,7 +63,7 @@ class Clerk:
         self._dirty: dict[int, Run] = {}
         self._unpublished: dict[int, Run] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}  # of metrics, shared by trials
-        self._views: list[Trial] = []
+        self._trials = trials
         self._settled: list[Run] = []
         self._due: float | None = None
         self._connection: sqlite3.Connection | None = None
@@ -93,6 +100,7 @@ class Clerk:
     def edit(self, timeline: Timeline) -> None:
         """Note that the space has changed."""
         self._timeline = timeline
+        self._trials.edit(timeline)
         self._batch.edits.append(edit_row(timeline))
         self.mark()
 
@@ -178,8 +186,9 @@ class Clerk:
             self._settled.append(run)
 
     def take_settled(self) -> list[Run]:
-        """Return the runs that are over and stored, each once."""
+        """Return the runs that are over, stored and shown, each once: nobody needs them now."""
         settled, self._settled = self._settled, []
+        self._trials.settle(run.number for run in settled)
         return settled
 
     def _row_of(self, run: Run) -> TrialRow | None:
@@ -224,13 +233,9 @@ class Clerk:
         text = f"{self._store.file} was removed or replaced while the sweep ran; it has been "
         self._warnings.add("store-removed", text + "written anew", time.time())
 
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> TrialList:
         """Return every trial as it stands; only those that changed are made anew."""
-        for number, run in sorted(self._unpublished.items()):
-            view = run.snapshot(self._folder)
-            if number < len(self._views):
-                self._views[number] = view
-            else:
-                self._views.append(view)
+        for run in self._unpublished.values():
+            self._trials.show(run.snapshot(self._folder))
         self._unpublished.clear()
-        return tuple(self._views)
+        return self._trials.listed()

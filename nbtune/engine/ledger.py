@@ -8,6 +8,7 @@ from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.front import Front
 from nbtune.engine.leader import Leader
 from nbtune.engine.runs import Run, Runs
+from nbtune.engine.trials import TrialBook
 from nbtune.pareto import Scores, scores_by
 from nbtune.trial import Goal, Params, Report, Status
 
@@ -65,12 +66,20 @@ def _by_limit(limit: str, allowed: float, used: float) -> EndedBy:
 
 
 class Ledger:
-    """All runs of a sweep, by number, with running totals."""
+    """All runs of a sweep, by number, with running totals.
 
-    def __init__(self, goals: Sequence[Goal], budget: Budget) -> None:
+    Parameters
+    ----------
+    goals : sequence of Goal
+    budget : Budget
+    trials : TrialBook
+        Where the trials are of runs that have been put away.
+    """
+
+    def __init__(self, goals: Sequence[Goal], budget: Budget, trials: TrialBook) -> None:
         self.goals = tuple(goals)
         self.budget = budget
-        self.runs = Runs()
+        self.runs = Runs(trials)
         self.running: dict[int, Run] = {}
         self.ended = 0
         self.paused = 0

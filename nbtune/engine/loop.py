@@ -18,6 +18,7 @@ from typing import Any
 from nbtune.decision import Complete, Continue, Decision, Pause, Stop
 from nbtune.ended_by import EndedBy, EndKind
 from nbtune.engine.announcer import Announcer
+from nbtune.engine.archive import Archive
 from nbtune.engine.clerk import Clerk
 from nbtune.engine.ending import KILL_GRACE_SECONDS, Ending
 from nbtune.engine.events import SweepEnded, TrialEnded, TrialReported, TrialStarted
@@ -33,6 +34,7 @@ from nbtune.engine.snapshot import Snapshot, SweepStatus
 from nbtune.engine.supply import Supply
 from nbtune.engine.telling import Teller
 from nbtune.engine.thinker import Suggested, Thinker
+from nbtune.engine.trials import TrialBook
 from nbtune.engine.turns import Turns
 from nbtune.engine.verdict import (
     by_scheduler,
@@ -129,12 +131,13 @@ class Engine:
         self._job = job
         self._timeline = Timeline(space, edits)
         self._workers = workers
-        self._ledger = Ledger(goals, budget)
+        self._trials = TrialBook(Archive(goals, self._timeline, job.folder))
+        self._ledger = Ledger(goals, budget, self._trials)
         self._scheduler = guarded = GuardedScheduler(
-            scheduler, self._on_extension_failed, self._may_go_on
+            scheduler, self._on_extension_failed, self._ledger.runs.may_go_on
         )
         self._warnings = WarningLog(row.name, warnings)
-        self._clerk = Clerk(store, row, self._timeline, job.folder, self._warnings)
+        self._clerk = Clerk(store, row, self._timeline, job.folder, self._warnings, self._trials)
         self._announcer = Announcer(self.warn)
         self._inbox = workers.inbox()
         self._turns = Turns(window)
@@ -729,12 +732,6 @@ class Engine:
             ended_by = self._ledger.used_up() or EndedBy(kind=EndKind.COMPLETED, text=why)
             self._finish(SweepStatus.COMPLETED, ended_by)
 
-    def _may_go_on(self, number: int) -> bool:
-        """Whether a trial is one that a scheduler can promote."""
-        if not 0 <= number < len(self._ledger.runs):
-            return False
-        return self._ledger.runs.status(number) in (Status.PAUSED, Status.RUNNING)
-
     def _on_extension_failed(self, failure: Failure, who: str) -> None:
         """End because of what a part of the sweep raised, which may be the user's own."""
         if self._status is SweepStatus.STOPPING:  # its end has a reason already
@@ -801,7 +798,7 @@ class Engine:
         )
         self._publish()
         for run in self._clerk.take_settled():
-            self._ledger.runs.put_away(run, run.snapshot(self._job.folder))
+            self._ledger.runs.put_away(run)
         return written
 
     def _publish(self) -> None:
@@ -818,7 +815,7 @@ class Engine:
             step_name=self._job.step_name,
             space=self._timeline.hull,
             trials=trials,
-            front=tuple(trials[number] for number in self._ledger.front),
+            front=self._trials.best(self._ledger.front),
             elapsed=elapsed,
             budgets=self._ledger.remaining(self._inbox.clock(), elapsed) if active else (),
             trial_limit=self._ledger.budget.trials,

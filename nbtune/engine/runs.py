@@ -7,6 +7,7 @@ from typing import overload
 
 from nbtune.decision import Decision
 from nbtune.ended_by import EndedBy
+from nbtune.engine.trials import TrialBook
 from nbtune.trial import CompactReports, Failure, Goal, Params, Report, Status, Trial
 
 __all__ = ["Run", "Runs"]
@@ -166,36 +167,45 @@ class Run:
 
 
 class Runs(Sequence[Run]):
-    """All runs by number; of one that has been put away its `Trial` alone is kept.
+    """All runs by number; one that has been put away is over, and known as a `Trial` alone.
 
     Asked for, such a run is made anew: nothing that is done to it lasts.
+
+    Parameters
+    ----------
+    trials : TrialBook
+        Where the trials of those are that have been put away.
     """
 
-    def __init__(self) -> None:
-        self._kept: list[Run | Trial] = []
+    def __init__(self, trials: TrialBook) -> None:
+        self._trials = trials
+        self._at_hand: dict[int, Run] = {}
+        self._count = 0
         self._origins: dict[int, str] = {}  # of those put away that are not `_USUAL`
 
     def append(self, run: Run) -> None:
         """Enter the next run."""
-        self._kept.append(run)
+        self._at_hand[run.number] = run
+        self._count += 1
 
-    def put_away(self, run: Run, trial: Trial) -> None:
-        """Keep `trial` in the place of a run that is over and changes no more."""
-        self._kept[run.number] = trial
+    def put_away(self, run: Run) -> None:
+        """Let go of a run that is over, changes no more, and is among the trials."""
+        del self._at_hand[run.number]
         if run.origin != _USUAL:
             self._origins[run.number] = run.origin
 
     @property
     def at_hand(self) -> Iterator[Run]:
         """Those that have not been put away."""
-        return (each for each in self._kept if isinstance(each, Run))
+        return iter(self._at_hand.values())
 
-    def status(self, number: int) -> Status:
-        """Return where a run stands."""
-        return self._kept[number].status
+    def may_go_on(self, number: int) -> bool:
+        """Return whether a run, of any number, is one that runs or is paused."""
+        run = self._at_hand.get(number)
+        return run is not None and run.status in (Status.PAUSED, Status.RUNNING)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -203,13 +213,14 @@ class Runs(Sequence[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
         if isinstance(index, slice):
-            return [self._made(each) for each in self._kept[index]]
-        return self._made(self._kept[index])
+            return [self._found(number) for number in range(self._count)[index]]
+        return self._found(range(self._count)[index])
 
-    def _made(self, kept: Run | Trial) -> Run:
-        if isinstance(kept, Run):
-            return kept
-        return Run.from_trial(kept, self._origins.get(kept.number, _USUAL))
+    def _found(self, number: int) -> Run:
+        run = self._at_hand.get(number)
+        if run is not None:
+            return run
+        return Run.from_trial(self._trials[number], self._origins.get(number, _USUAL))
 
 
 def _same(one: float, other: float) -> bool:

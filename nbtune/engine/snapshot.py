@@ -1,12 +1,12 @@
 """A sweep as it stood at one moment: what views read."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nbtune.ended_by import EndedBy
 from nbtune.engine.ledger import Spending
+from nbtune.engine.trials import TrialList
 from nbtune.space import Space
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Failure, Goal, Status, Trial
@@ -57,7 +57,7 @@ class Snapshot:
     goals: tuple[Goal, ...]
     step_name: str
     space: Space = field(repr=False)
-    trials: tuple[Trial, ...] = field(repr=False)
+    trials: TrialList = field(repr=False)
     front: tuple[Trial, ...] = field(repr=False)
     elapsed: float
     budgets: tuple[Spending, ...] = ()
@@ -96,8 +96,7 @@ class Snapshot:
     @property
     def counts(self) -> dict[Status, int]:
         """The number of trials by status, every status present."""
-        counted = Counter(trial.status for trial in self.trials)
-        return {status: counted[status] for status in Status}
+        return self.trials.counts()
 
 
 def progress_of(status: SweepStatus, counts: Mapping[Status, int], limit: int | None) -> str:

@@ -13,7 +13,7 @@ from nbtune.plots import theme
 from nbtune.plots.lines import NOTHING, CurveBook, Lines, joined
 from nbtune.plots.ticks import better, linear_ticks, value_range, whole_ticks
 from nbtune.plots.words import number
-from nbtune.trial import Goal, Status, Trial
+from nbtune.trial import Goal, Status
 
 __all__ = ["TRACES", "CurveScene", "CurveView", "axes", "figure", "hover", "traces", "y_ticks"]
 
@@ -26,6 +26,7 @@ TRACES = ("finished", "points", "running", "tips", "selected", "best", "label")
 """The names of the traces, in the order drawn."""
 
 _RUNG_LABEL_ROOM = 0.035
+_MOST_ASKED = 100  # trials, for what they report instead of the metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,32 +70,32 @@ class CurveView:
     def __init__(self, book: CurveBook, most_points: int = MOST_POINTS) -> None:
         self._book = book
         self._most_points = most_points
-        self._finished_key: tuple[Any, ...] = ()
+        self._joined = -1  # `CurveBook.finished` when the curves were
         self._finished, self._points = NOTHING, NOTHING
 
     def scene(self, snapshot: Snapshot, selected: int | None = None) -> CurveScene:
         """Return what to show; the book has read the same snapshot's trials."""
-        curves = self._book.curves
-        drawn = [trial for trial in snapshot.trials if curves[trial.number].values]
-        if not drawn:
+        drawn = np.flatnonzero(self._book.points)
+        if not drawn.size:
             return CurveScene(
                 x_title=snapshot.step_name,
                 y_title=snapshot.goal.metric,
                 x_range=(0.0, 1.0),
                 message=_nothing_yet(snapshot),
             )
-        if _one_report_each(drawn, self._book):
+        if self._one_report_each(drawn, snapshot):
             return self._history(snapshot, drawn, selected)
         return self._learning(snapshot, drawn, selected)
 
     def _learning(
-        self, snapshot: Snapshot, drawn: Sequence[Trial], selected: int | None
+        self, snapshot: Snapshot, drawn: NDArray[np.intp], selected: int | None
     ) -> CurveScene:
         curves = self._book.curves
-        alive = [t.number for t in drawn if t.status is Status.RUNNING]
-        self._join_finished([t for t in drawn if t.status is not Status.RUNNING], snapshot)
+        runs = snapshot.trials.are(Status.RUNNING)[drawn]
+        alive = drawn[runs].tolist()
+        self._join_finished(drawn[~runs], snapshot.goal)
         best = snapshot.best.number if snapshot.best is not None else None
-        chosen = [] if selected is None or selected >= len(curves) else [selected]
+        chosen = [] if selected is None or selected >= len(snapshot.trials) else [selected]
         running = joined(alive, curves, max(50, self._most_points // (2 * len(alive) + 1)))
         points = np.concatenate([self._finished.y, self._points.y, running.y])
         low, high = _whole_extent(self._finished, self._points, running, rungs=snapshot.rungs)
@@ -121,10 +122,10 @@ class CurveView:
         )
 
     def _history(
-        self, snapshot: Snapshot, drawn: Sequence[Trial], selected: int | None
+        self, snapshot: Snapshot, drawn: NDArray[np.intp], selected: int | None
     ) -> CurveScene:
-        numbers = np.array([t.number for t in drawn], np.int32)
-        values = self._latest(drawn, snapshot.goal)
+        numbers = drawn.astype(np.int32)
+        values = self._book.values(snapshot.goal)[drawn]
         values[np.isinf(values)] = np.nan
         up = snapshot.goal.direction == "maximize"
         so_far = (np.fmax if up else np.fmin).accumulate(values)
@@ -150,20 +151,22 @@ class CurveView:
             y_log=y_log,
         )
 
-    def _join_finished(self, finished: Sequence[Trial], snapshot: Snapshot) -> None:
-        key = tuple(map(id, finished))
-        if key == self._finished_key:
-            return
-        self._finished_key = key
-        curves = self._book.curves
-        shown = _most_telling(finished, snapshot, self._book)
-        lines = [n for n in shown if len(curves[n].values) > 1]
-        self._finished = joined(lines, curves, max(3, self._most_points // (len(lines) + 1)))
-        self._points = joined([n for n in shown if len(curves[n].values) == 1], curves, 1)
+    def _one_report_each(self, drawn: NDArray[np.intp], snapshot: Snapshot) -> bool:
+        """Whether trials end with one value each: a curve over steps would be a column of dots."""
+        if (self._book.points[drawn] > 1).any():
+            return False
+        return bool(snapshot.trials.are(Status.COMPLETED)[drawn].any())
 
-    def _latest(self, drawn: Sequence[Trial], goal: Goal) -> NDArray[np.float64]:
+    def _join_finished(self, finished: NDArray[np.intp], goal: Goal) -> None:
+        if self._joined == self._book.finished:
+            return
+        self._joined = self._book.finished
         curves = self._book.curves
-        return np.array([curves[t.number].value_for(goal) for t in drawn], dtype=np.float64)
+        shown = _most_telling(finished, self._book.scores(goal)[finished])
+        single = self._book.points[shown] == 1
+        lines = shown[~single].tolist()
+        self._finished = joined(lines, curves, max(3, self._most_points // (len(lines) + 1)))
+        self._points = joined(shown[single].tolist(), curves, 1)
 
     def _label(self, numbers: Sequence[int], goal: Goal) -> Lines:
         """Return where the curves of these trials have the value by which they are ranked."""
@@ -175,13 +178,13 @@ class CurveView:
             np.array([n for _, _, n in places], np.int32),
         )
 
-    def _telling(self, drawn: Sequence[Trial], goal: Goal) -> NDArray[np.float64]:
+    def _telling(self, drawn: NDArray[np.intp], goal: Goal) -> NDArray[np.float64]:
         """Return the values of trials that came at least half as far as any, the worst left out."""
-        far = max(trial.steps for trial in drawn) / 2
-        curves = [self._book.curves[t.number] for t in drawn if t.steps >= far]
-        scored = sorted(curves, key=lambda c: goal.score(c.value_for(goal)) or 0.0, reverse=True)
-        keep = min(MOST_TELLING, max(1, 3 * len(scored) // 4))
-        return np.concatenate([np.array(curve.values) for curve in scored[:keep]])
+        steps = self._book.steps[drawn]
+        far = drawn[steps >= steps.max() / 2]
+        keep = min(MOST_TELLING, max(1, 3 * len(far) // 4))
+        best = far[np.argsort(-self._book.scores(goal)[far], kind="stable")][:keep].tolist()
+        return np.concatenate([np.array(self._book.curves[number].values) for number in best])
 
     def _ends(self, numbers: Sequence[int]) -> list[float]:
         last = (self._book.curves[n].last for n in numbers)
@@ -190,7 +193,8 @@ class CurveView:
 
 def _nothing_yet(snapshot: Snapshot) -> str:
     metric = snapshot.goal.metric
-    others = sorted({name for trial in snapshot.trials for name in trial.metrics} - {metric})
+    first = snapshot.trials[:_MOST_ASKED]
+    others = sorted({name for trial in first for name in trial.metrics} - {metric})
     if others:
         return f"No trial has reported {metric} yet; reported so far: {', '.join(others[:6])}"
     if snapshot.status.ended:
@@ -198,24 +202,13 @@ def _nothing_yet(snapshot: Snapshot) -> str:
     return f"Curves appear with the first report of {metric}"
 
 
-def _one_report_each(drawn: Sequence[Trial], book: CurveBook) -> bool:
-    """Whether trials end with one value each: then a curve over steps would be a column of dots."""
-    if any(len(book.curves[trial.number].values) > 1 for trial in drawn):
-        return False
-    return any(trial.status is Status.COMPLETED for trial in drawn)
-
-
-def _most_telling(finished: Sequence[Trial], snapshot: Snapshot, book: CurveBook) -> list[int]:
+def _most_telling(numbers: NDArray[np.intp], scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the trials to draw when there are too many: half of them the best, half the latest."""
-    numbers = [trial.number for trial in finished]
     if len(numbers) <= MOST_CURVES:
         return numbers
     half = MOST_CURVES // 2
-    goal, curves = snapshot.goal, book.curves
-    ranked = sorted(
-        numbers[:-half], key=lambda n: goal.score(curves[n].value_for(goal)) or 0.0, reverse=True
-    )
-    return [*sorted(ranked[:half]), *numbers[-half:]]
+    best = np.argsort(-scores[:-half], kind="stable")[:half]
+    return np.concatenate([numbers[np.sort(best)], numbers[-half:]])
 
 
 def _last_points(

@@ -2,15 +2,20 @@
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nbtune.trial import Goal, Report, Trial
+from nbtune.column import Column
+from nbtune.engine import TrialList
+from nbtune.trial import Goal, Report, Status, Trial
 
 __all__ = ["NOTHING", "Curve", "CurveBook", "Lines", "joined"]
+
+MOST_CURVES_KEPT = 2_000
+"""Of trials that are over: more than views draw at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,37 +91,115 @@ class Curve:
 
 
 class CurveBook:
-    """The curve of every trial of a sweep, by number; what else views work out a trial stays here.
+    """What views need of every trial of a sweep, by number: a few numbers, and the latest curves.
 
-    ``positions`` holds where trials cross the axes of parallel coordinates, by path and number.
-    Reading 1,000 trials of which few have changed takes tens of microseconds: a trial is frozen,
-    so that the same object means the same reports.
+    ``last``, ``lowest`` and ``highest`` hold values of the metric (finite ones alone in the latter
+    two), ``points`` how many it has, ``steps`` how far the trial came. ``positions`` holds where
+    trials cross the axes of parallel coordinates, by path. ``curves`` reads one that it does not
+    have any more. ``version`` is another after each change, ``finished`` after each change of a
+    trial that does not run.
+
+    Parameters
+    ----------
+    metric : str
     """
 
     def __init__(self, metric: str) -> None:
         self.metric = metric
-        self.curves: list[Curve] = []
-        self.positions: dict[str, dict[int, float]] = {}
-        self._seen: list[Trial] = []
+        self.version = self.finished = 0
+        self.curves = _Curves(metric)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.positions: dict[str, Column] = {}
+        self.trials = TrialList({})
+        self._last, self._lowest, self._highest = (Column(np.float64, np.nan) for _ in range(3))
+        self._points, self._steps = Column(np.int32, 0), Column(np.int64, 0)
+        self.curves.clear()
 
     def read(self, trials: Sequence[Trial]) -> bool:
         """Take in a snapshot's trials; return whether any has changed."""
-        changed = len(trials) != len(self._seen)
-        if len(trials) < len(self._seen):
-            self.curves, self.positions, self._seen = [], {}, []
-        for index, trial in enumerate(trials):
-            if index == len(self._seen):
-                self._seen.append(trial)
-                self.curves.append(Curve())
-            elif self._seen[index] is trial:
-                continue
-            self._seen[index] = trial
-            self.curves[index].extend(trial, self.metric)
-            changed = True
-        return changed
+        trials, before = TrialList.of(trials), self.trials
+        if trials is before:
+            return False
+        version = self.version
+        if len(trials) < len(before):
+            self._begin()
+            self.version += 1
+            before = self.trials
+        self.trials = self.curves.trials = trials
+        for trial in trials.changed(before):
+            self.version += 1
+            self.finished += trial.status is not Status.RUNNING
+            self._take(trial)
+        return self.version != version
+
+    def _take(self, trial: Trial) -> None:
+        number, curve = trial.number, self.curves.of(trial)
+        self._steps[number], self._points[number] = trial.steps, len(curve.values)
+        self._last[number] = math.nan if curve.last is None else curve.last
+        self._lowest[number] = math.nan if curve.lowest is None else curve.lowest
+        self._highest[number] = math.nan if curve.highest is None else curve.highest
+
+    @property
+    def points(self) -> NDArray[np.int32]:
+        """How many values of the metric each trial has, shape (n_trials,)."""
+        return self._points.first(len(self.trials))
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The last step of each trial, 0 before the first, shape (n_trials,)."""
+        return self._steps.first(len(self.trials))
+
+    def values(self, goal: Goal) -> NDArray[np.float64]:
+        """Return the value by which `goal` ranks each trial, shape (n_trials,); NaN without one."""
+        last = self._last.first(len(self.trials))
+        if goal.by == "last":
+            return last.copy()
+        best = self._highest if goal.direction == "maximize" else self._lowest
+        known = best.first(len(self.trials))
+        return np.where(np.isnan(known), last, known)
+
+    def scores(self, goal: Goal) -> NDArray[np.float64]:
+        """Return `values` so that higher is better; ``-inf`` for what is no number."""
+        values = self.values(goal)
+        scores = values if goal.direction == "maximize" else -values
+        return np.where(np.isfinite(values), scores, -np.inf)
 
 
-def joined(numbers: Iterable[int], curves: Sequence[Curve], most: int) -> Lines:
+class _Curves(dict[int, Curve]):
+    """Curves by number; that of a trial whose curve was let go is read again."""
+
+    def __init__(self, metric: str) -> None:
+        super().__init__()
+        self._metric = metric
+        self._most = 2 * MOST_CURVES_KEPT
+        self.trials = TrialList({})
+
+    def of(self, trial: Trial) -> Curve:
+        """Return the curve of a trial as it stands now."""
+        curve = self.get(trial.number)
+        if curve is None:
+            curve = self[trial.number] = Curve()
+            self._let_go()
+        curve.extend(trial, self._metric)
+        return curve
+
+    def __missing__(self, number: int) -> Curve:
+        return self.of(self.trials[number])
+
+    def _let_go(self) -> None:
+        """Keep those of the trials that run, and of the others the ones that were read last."""
+        if len(self) <= self._most:
+            return
+        runs = self.trials.are(Status.RUNNING)
+        over = [number for number in self if not runs[number]]
+        for number in over[:-MOST_CURVES_KEPT]:
+            del self[number]
+        self._most = len(self) + MOST_CURVES_KEPT
+
+
+def joined(numbers: Iterable[int], curves: Mapping[int, Curve], most: int) -> Lines:
     """Return the curves of these trials as `Lines`, each thinned to `most` points or fewer.
 
     A thinned curve keeps its first and its last point, and evenly spaced ones between.

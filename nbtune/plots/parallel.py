@@ -9,9 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from nbtune.column import Column
 from nbtune.engine import Snapshot
 from nbtune.exceptions import SpecError
-from nbtune.pareto import front_numbers, scores_table
+from nbtune.pareto import front_numbers
 from nbtune.plots import theme
 from nbtune.plots.curves import CurveScene, CurveView
 from nbtune.plots.lines import CurveBook
@@ -25,7 +26,7 @@ from nbtune.plots.ticks import (
 )
 from nbtune.plots.words import number, shortened
 from nbtune.space import Choice, Dimension, Domain, Int, LogNormal, Range, Real, Space
-from nbtune.trial import Goal, Status, Trial
+from nbtune.trial import Goal, Status
 
 __all__ = [
     "MOST_AXES",
@@ -46,6 +47,7 @@ MOST_LINES = 300
 LETTER_PIXELS = 7.2
 _STAND_OUT = 5
 _BRUSHED = 0.6
+_UNKNOWN = math.inf  # no trial crosses an axis there
 _ABSENT = 0.12
 """Share of an axis kept below its range for trials where the dimension is not active."""
 
@@ -74,7 +76,7 @@ class ParallelScene:
 
     Attributes
     ----------
-    trials : tuple of int
+    trials : array of int, shape (n_trials,)
         The numbers of the trials drawn, in the order of the values on every axis.
     strength : array of float32, shape (n_trials,), in [0, 1]
         How good each trial is among all, as `strengths`: 1 is the best.
@@ -88,7 +90,7 @@ class ParallelScene:
 
     axes: tuple[Axis, ...]
     paths: tuple[str, ...]
-    trials: tuple[int, ...]
+    trials: NDArray[np.intp]
     strength: NDArray[np.float32]
     drawn: NDArray[np.intp]
     hidden: int = 0
@@ -125,23 +127,22 @@ def scene(
     gaps = len(chosen) + len(snapshot.goals) - 1
     letters = max(6, int((width - 122) / max(1, gaps) / LETTER_PIXELS))
     strength = strengths(scores)
-    axes = [_axis(dim, _positions(dim, shown, book), letters) for dim in chosen]
+    axes = [_axis(dim, _positions(dim, shown, snapshot, book), letters) for dim in chosen]
     return ParallelScene(
         axes=(*axes, *_objective_axes(snapshot.goals, scores, within, letters)),
         paths=tuple(dim.path for dim in chosen),
-        trials=tuple(trial.number for trial in shown),
+        trials=shown,
         strength=strength,
         drawn=_most_telling(strength),
         hidden=len(dims) - len(chosen),
     )
 
 
-def _drawable(snapshot: Snapshot) -> tuple[list[Trial], NDArray[np.float64]]:
+def _drawable(snapshot: Snapshot) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the trials with a finite value of each objective, and their scores."""
-    begun = (trial for trial in snapshot.trials if trial.status is not Status.PENDING)
-    trials, scores = scores_table(begun, snapshot.goals)
-    is_finite = np.isfinite(scores).all(axis=1)
-    return [trials[index] for index in np.flatnonzero(is_finite)], scores[is_finite]
+    numbers, scores = snapshot.trials.scored(snapshot.goals)
+    drawn = np.isfinite(scores).all(axis=1) & ~snapshot.trials.are(Status.PENDING)[numbers]
+    return numbers[drawn], scores[drawn]
 
 
 def _most_telling(strength: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -162,7 +163,10 @@ def _one_a_path(space: Space) -> list[Dimension]:
 
 
 def relevant(
-    snapshot: Snapshot, shown: Sequence[Trial], values: NDArray[np.float64], book: CurveBook
+    snapshot: Snapshot,
+    shown: NDArray[np.intp],
+    values: NDArray[np.float64],
+    book: CurveBook,
 ) -> list[str]:
     """Return the paths to show: all, or the `MOST_AXES` that say most about the metric.
 
@@ -175,7 +179,7 @@ def relevant(
     if len(shown) < 2 * MOST_AXES:
         return [dim.path for dim in dims[:MOST_AXES]]
     ranks = values.argsort().argsort().astype(np.float64)
-    told = {dim.path: _told(_positions(dim, shown, book), ranks) for dim in dims}
+    told = {dim.path: _told(_positions(dim, shown, snapshot, book), ranks) for dim in dims}
     best = sorted(told, key=lambda path: told[path], reverse=True)[:MOST_AXES]
     return [dim.path for dim in dims if dim.path in best]
 
@@ -208,14 +212,17 @@ def _position(domain: Domain, value: Any) -> float:
     return place
 
 
-def _positions(dim: Dimension, trials: Sequence[Trial], book: CurveBook) -> NDArray[np.float64]:
+def _positions(
+    dim: Dimension, numbers: NDArray[np.intp], snapshot: Snapshot, book: CurveBook
+) -> NDArray[np.float64]:
     """Return where each trial crosses the dimension's axis; params never change: asked once."""
     # By the domain too: an edit of the space may change it.
-    known = book.positions.setdefault(f"{dim.path}: {dim.domain!r}", {})
-    for trial in trials:
-        if trial.number not in known:
-            known[trial.number] = _position(dim.domain, dim.value_in(trial.params))
-    return np.array([known[trial.number] for trial in trials], dtype=np.float64)
+    key = f"{dim.path}: {dim.domain!r}"
+    known = book.positions.setdefault(key, Column(np.float64, _UNKNOWN))
+    positions = known.first(len(snapshot.trials))
+    for index in numbers[np.isposinf(positions[numbers])].tolist():
+        positions[index] = _position(dim.domain, dim.value_in(snapshot.trials[index].params))
+    return positions[numbers]
 
 
 def _is_log(domain: Domain) -> bool:
@@ -397,7 +404,7 @@ def trace(
 
 def colours(scene: ParallelScene, *, brushed: bool = False) -> NDArray[np.float32]:
     """Return a number in [0, 1] for each line that is drawn; under a brush none is pale."""
-    if not scene.trials:
+    if not scene.trials.size:
         return np.zeros(1, np.float32)
     shown = scene.strength[scene.drawn]
     return np.float32(_BRUSHED) + np.float32(1 - _BRUSHED) * shown if brushed else shown

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from nbtune.engine import Snapshot
 from nbtune.exceptions import SpecError, nearest
-from nbtune.pareto import scores_table
 from nbtune.plots import theme
 from nbtune.plots.ticks import better, value_range
 from nbtune.plots.words import number
@@ -104,11 +103,10 @@ class Panel:
 
 def cloud(snapshot: Snapshot) -> Cloud:
     """Return what there is to show of a sweep with several objectives."""
-    trials, scores = scores_table(snapshot.trials, snapshot.goals)
+    numbers, scores = snapshot.trials.scored(snapshot.goals)
     is_finite = np.isfinite(scores).all(axis=1)
-    shown = [trials[index] for index in np.flatnonzero(is_finite)]
-    on_front = {trial.number for trial in snapshot.front}
-    front = np.array([trial.number in on_front for trial in shown], dtype=bool)
+    shown = numbers[is_finite]
+    front = np.isin(shown, [trial.number for trial in snapshot.front])
     values: dict[str, NDArray[np.float64]] = {}
     spans: dict[str, Span] = {}
     for goal, column in zip(snapshot.goals, scores[is_finite].T, strict=True):
@@ -117,9 +115,9 @@ def cloud(snapshot: Snapshot) -> Cloud:
         values[goal.metric] = own
         spans[goal.metric] = _span(goal, own, front)
     return Cloud(
-        trials=np.array([trial.number for trial in shown], np.int32),
+        trials=shown.astype(np.int32),
         values=values,
-        running=np.array([trial.status is Status.RUNNING for trial in shown], dtype=bool),
+        running=snapshot.trials.are(Status.RUNNING)[shown],
         front=front,
         spans=spans,
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nbtune.ended_by import EndKind
 from nbtune.engine import Snapshot, Spending, SweepStatus
-from nbtune.pareto import front_numbers, scores_table
+from nbtune.pareto import front_numbers
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import (
     aligned,
@@ -124,14 +125,17 @@ def _whole(snapshot: Snapshot) -> float:
 
 def _alert(snapshot: Snapshot) -> dict[str, str] | None:
     """Return the one failure that explains why there is nothing good to see."""
-    over = [trial for trial in snapshot.trials if trial.status.ended]
-    failures = [trial.failure for trial in over if trial.failure is not None]
-    failed = f"{len(failures)} of {plural(len(over), 'trial')}"
-    if over and all(trial.status is Status.FAILED for trial in over):
-        failed = "The only trial" if len(over) == 1 else f"All {len(over)} trials"
+    counts = snapshot.counts
+    over = sum(count for status, count in counts.items() if status.ended)
+    if over and counts[Status.FAILED] == over:
+        failed = "The only trial" if over == 1 else f"All {over} trials"
         failed += "" if snapshot.status.ended else " so far"
     elif snapshot.failure is None:
         return None
+    else:
+        failed = f"{counts[Status.FAILED]} of {plural(over, 'trial')}"
+    struck = snapshot.trials.with_status(Status.FAILED)
+    failures = [trial.failure for trial in struck if trial.failure is not None]
     # A searcher's failure, or a metric that was never reported, is that of no trial.
     if snapshot.failure is not None and snapshot.failure not in failures:
         return _reported("The sweep failed", snapshot.failure)
@@ -212,31 +216,29 @@ def _at_step(trial: Trial, snapshot: Snapshot, goal: Goal | None = None) -> str:
     return f"{snapshot.step_name} {trial.steps if point is None else point[0]:,}"
 
 
-def ranked(snapshot: Snapshot, book: CurveBook) -> list[Trial]:
-    """Return all trials, best first, the earlier of equals first as in ``sweep.best``.
+def ranked(snapshot: Snapshot, book: CurveBook) -> NDArray[np.intp]:
+    """Return the numbers of all trials, best first, the earlier of equals as in ``sweep.best``.
 
     Those without a value come last, the latest of them first. With several objectives front by
     front, each by the first objective.
     """
     if len(snapshot.goals) > 1:
         return _ranked_by_front(snapshot)
-    goal = snapshot.goal
-
-    def rank(trial: Trial) -> tuple[bool, float, int]:
-        value = goal.score(book.curves[trial.number].value_for(goal))
-        if value is None:
-            return True, 0.0, -trial.number
-        return False, -value, trial.number
-
-    return sorted(snapshot.trials, key=rank)
+    with_value = np.flatnonzero(book.points)
+    order = np.argsort(-book.scores(snapshot.goal)[with_value], kind="stable")
+    return _then_the_others(with_value[order], len(snapshot.trials))
 
 
-def _ranked_by_front(snapshot: Snapshot) -> list[Trial]:
-    compared, scores = scores_table(snapshot.trials, snapshot.goals)
+def _ranked_by_front(snapshot: Snapshot) -> NDArray[np.intp]:
+    compared, scores = snapshot.trials.scored(snapshot.goals)
     order = np.lexsort((-scores[:, 0], front_numbers(scores)))  # stable
-    placed = [compared[index] for index in order]
-    known = {trial.number for trial in placed}
-    return placed + [trial for trial in reversed(snapshot.trials) if trial.number not in known]
+    return _then_the_others(compared[order], len(snapshot.trials))
+
+
+def _then_the_others(placed: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Return these numbers, and then the others of so many, the latest first."""
+    others = np.setdiff1d(np.arange(count), placed, assume_unique=True)
+    return np.concatenate([placed, others[::-1]])
 
 
 def table_columns(snapshot: Snapshot) -> list[str]:
@@ -246,7 +248,7 @@ def table_columns(snapshot: Snapshot) -> list[str]:
 
 def table(
     snapshot: Snapshot,
-    order: Sequence[Trial],
+    order: Sequence[int] | NDArray[np.intp],
     only: Collection[int] | None = None,
     explain: Callable[[Trial], Explanation | None] | None = None,
     *,
@@ -257,8 +259,8 @@ def table(
     Parameters
     ----------
     snapshot : Snapshot
-    order : sequence of Trial
-        All trials, as `ranked`.
+    order : sequence of int
+        The numbers of all trials, as `ranked`.
     only : collection of int, optional
         Show only these trials: those that are brushed.
     explain : callable, optional
@@ -266,10 +268,13 @@ def table(
     sweep : str, optional
         How the sweep is written in Python, by default its name.
     """
-    listed = order if only is None else [trial for trial in order if trial.number in only]
-    shown = list(listed[:MOST_ROWS])
-    shown += [t for t in listed[MOST_ROWS:] if t.status is Status.RUNNING][:MOST_ROWS]
-    shown += [t for t in listed[MOST_ROWS:] if t.status is Status.FAILED][:10]
+    listed = np.asarray(order, dtype=np.intp)
+    if only is not None:
+        listed = listed[np.isin(listed, list(only))]
+    numbers, beyond = listed[:MOST_ROWS].tolist(), listed[MOST_ROWS:]
+    numbers += beyond[snapshot.trials.are(Status.RUNNING)[beyond]][:MOST_ROWS].tolist()
+    numbers += beyond[snapshot.trials.are(Status.FAILED)[beyond]][:10].tolist()
+    shown = [snapshot.trials[number] for number in numbers]
     names = table_columns(snapshot)
     goals = snapshot.goals
     columns = [aligned([trial.value_for(goal) for trial in shown]) for goal in goals]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
+import numpy as np
 
 from nbtune.engine import Snapshot
 from nbtune.plots.lines import CurveBook
@@ -200,12 +201,12 @@ class Dashboard:
                 widget.content = value
 
     def _show_table(self, snapshot: Snapshot, now: float, *, last: bool) -> None:
-        trials, brushed = self._listed
-        if snapshot.trials is trials and self._brushed is brushed:
+        version, brushed = self._listed
+        if self._book.version == version and self._brushed is brushed:
             return
         if not last and now - self._table_at < TABLE_SECONDS:
             return
-        self._listed, self._table_at = (snapshot.trials, self._brushed), now
+        self._listed, self._table_at = (self._book.version, self._brushed), now
         order = content.ranked(snapshot, self._book)
         self.table.show(
             content=content.table(snapshot, order, self._brushed, sweep=expression(self.sweep)),
@@ -215,7 +216,7 @@ class Dashboard:
     def _brushed_line(self, snapshot: Snapshot) -> dict[str, str]:
         if self._brushed is None:
             return {}
-        known = sum(1 for curve in self._book.curves if curve.values)
+        known = int(np.count_nonzero(self._book.points))
         text = f"{len(self._brushed):,} of {known:,} trials brushed, in"
         return {"text": text, "code": f"{expression(self.sweep)}.selected"}
 

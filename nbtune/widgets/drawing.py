@@ -63,7 +63,7 @@ class Drawing:
         scene = self._view.scene(snapshot)
         self._parallel = parallel.scene(snapshot, book, scene)
         self._chosen_at = max(1, len(self._parallel.trials))
-        self._read_parallel = tuple(map(id, snapshot.trials))
+        self._read_parallel = book.version
         self._drawn_parallel = self._next = 0.0
         self._look = Look()
         self._snapshot: Snapshot | None = None
@@ -101,10 +101,10 @@ class Drawing:
         if not urgent and (snapshot is self._snapshot or now < self._next):
             return
         if look.width != self._look.width:
-            self._read_parallel = ()
+            self._read_parallel = -1
         scene = self._view.scene(snapshot, look.selected)
         lines = self._lines(snapshot, scene, look, now, last=last)
-        changed = lines is not None and lines.trials != self._parallel.trials
+        changed = lines is not None and not np.array_equal(lines.trials, self._parallel.trials)
         with self.figure.batch_update():
             self._set("meta", "updated")  # by this the page sees that changes reach it
             self._draw_curves(scene)
@@ -131,7 +131,7 @@ class Drawing:
                 spans = np.atleast_2d(np.asarray(chosen, dtype=np.float64))
                 within = [(axis.values >= low) & (axis.values <= high) for low, high in spans]
                 keep &= np.any(within, axis=0)
-        return [n for n, kept in zip(self._parallel.trials, keep, strict=True) if kept]
+        return self._parallel.trials[keep].tolist()  # type: ignore[no-any-return]
 
     def recolour(self) -> None:
         """Colour the lines by score; those that a brush lets through are never pale."""
@@ -163,12 +163,11 @@ class Drawing:
     ) -> parallel.ParallelScene | None:
         """Return the parallel coordinates when it is time to draw them again."""
         fresh = now - self._drawn_parallel < PARALLEL_SECONDS
-        if fresh and self._read_parallel and not last:
+        if fresh and self._read_parallel >= 0 and not last:
             return None
-        read = tuple(map(id, snapshot.trials))
-        if read == self._read_parallel:
+        if self._book.version == self._read_parallel:
             return None
-        self._read_parallel, self._drawn_parallel = read, now
+        self._read_parallel, self._drawn_parallel = self._book.version, now
         # Which dimensions matter is asked anew whenever there are twice as many trials: axes that
         # change places while one reads them are worse than an axis too few.
         paths = None

@@ -16,7 +16,7 @@ from nbtune.plots import curves, overview, parallel, pareto, theme
 from nbtune.plots.lines import CurveBook
 from nbtune.plots.words import plural
 from nbtune.schedulers import Explanation
-from nbtune.trial import Failure, Trial
+from nbtune.trial import Failure, Status, Trial
 from nbtune.widgets import content, svg
 from nbtune.widgets.panels import asset
 
@@ -275,7 +275,7 @@ def _status_style(status: str) -> str:
 def _failures_html(snapshot: Snapshot) -> Sequence[str]:
     """Return each different failure once, closed, with the trials that it struck."""
     struck: dict[tuple[str, str], tuple[Failure, list[int]]] = {}
-    for trial in snapshot.trials:
+    for trial in snapshot.trials.with_status(Status.FAILED):
         if trial.failure is not None:
             key = (trial.failure.type, trial.failure.message)
             struck.setdefault(key, (trial.failure, []))[1].append(trial.number)

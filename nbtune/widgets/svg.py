@@ -23,7 +23,7 @@ _INNER = WIDTH - LEFT - RIGHT
 def drawing(scene: CurveScene, lines: ParallelScene) -> str:
     """Return the SVG element, as wide as its place, in colours that suit light and dark."""
     height = PARALLEL_TOP + PARALLEL_HEIGHT + 18
-    parts = [*_curves(scene), *(_parallel(lines) if lines.trials else ())]
+    parts = [*_curves(scene), *(_parallel(lines) if lines.trials.size else ())]
     label = f"Learning curves of {escape(scene.y_title)}, and parallel coordinates of the trials"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
