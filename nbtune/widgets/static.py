@@ -85,7 +85,7 @@ class Twin:
         """
         scene = curves.CurveView(self._book).scene(self._snapshot)
         lines = parallel.scene(self._snapshot, self._book, scene)
-        if scene.message and not lines.trials:
+        if scene.message and not lines.trials.size:
             sentence = escape(scene.message)
             look = f"{_FONT};{_QUIET};padding:14px 0"
             return {"text/html": f'<div style="{look}">{sentence}.</div>', "text/plain": sentence}
