@@ -124,12 +124,27 @@ class Noted(Random):
 @pytest.mark.parametrize(
     ("objective", "thread"), [(parabola, "nbtune-noted"), (listed, "nbtune-thinker")]
 )
-def test_a_quick_searcher_is_asked_in_the_sweeps_own_thread(objective, thread):
+def test_a_quick_searcher_is_asked_in_the_sweeps_own_thread(objective, thread, monkeypatch):
     asked.clear()
+    suggest = Random.suggest
 
-    sweep(objective, searcher=Noted(), name="noted").run()
+    def noting(searcher, number, pending):
+        asked.add(threading.current_thread().name)
+        return suggest(searcher, number, pending)
+
+    monkeypatch.setattr(Random, "suggest", noting)
+
+    sweep(objective, searcher=Random(), name="noted").run()
 
     assert asked == {thread}
+
+
+def test_a_quick_searcher_of_somebody_elses_is_asked_in_a_thread_of_its_own():
+    asked.clear()
+
+    sweep(parabola, searcher=Noted(), name="noted").run()
+
+    assert asked == {"nbtune-thinker"}
 
 
 @pytest.mark.parametrize("objective", [parabola, listed])

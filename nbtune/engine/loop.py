@@ -71,6 +71,7 @@ __all__ = ["Engine"]
 logger = logging.getLogger("nbtune")
 
 HEARTBEAT_SECONDS = 1.0
+SEARCHER_SECONDS = 60.0
 LAST_WRITE_SECONDS = 60.0
 FLOOD = 256
 _TAKEN_TICK_SECONDS = 0.05
@@ -417,8 +418,19 @@ class Engine:
         self._serve()
         self._launch()
         self._watch_limits()
+        self._watch_search()
         if self._clerk.due:
             self._flush()
+
+    def _watch_search(self) -> None:
+        """Warn where free slots, or virtual time, wait long for the searcher: it may hang."""
+        is_waited_for = self._free or self._inbox.virtual
+        if is_waited_for and self._thinker.busy_seconds > SEARCHER_SECONDS:
+            self.warn(
+                "searcher-slow",
+                f"the searcher {self._thinker.name} has not answered for {SEARCHER_SECONDS:g} s: "
+                "until it does, no further trial starts. Stop the sweep if it hangs.",
+            )
 
     def _handle(self, event: Any) -> None:
         if isinstance(event, Exception):  # a slot could not come up
@@ -574,8 +586,8 @@ class Engine:
             self._inbox.put(_Command(lambda: self._on_suggested(answer, thinker)))
 
         searcher.longest = self._scheduler.longest
-        inline = self._inbox.virtual or searcher.quick
-        self._thinker = thinker = Thinker(searcher, post, inline=inline)
+        self._thinker = thinker = Thinker(searcher, post, virtual=self._inbox.virtual)
+        self._inbox.stand_for(thinker.settled)
         self._supply = supply = Supply(thinker, searcher.prefetch)
         teller = Teller(thinker, self._timeline, keeps_to_listed=searcher.keeps_to_listed)
         if self._thread is not None:  # else it begins with the sweep

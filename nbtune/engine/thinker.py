@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,28 +36,33 @@ class Suggested:
 class Thinker:
     """Passes what happens to a searcher, in order, and posts its suggestions.
 
+    One of nbtune's own whose thoughts are quick thinks in the caller's thread. Any other may hang,
+    or call what hangs, and would hold the sweep: it has a thread.
+
     Parameters
     ----------
     searcher : Searcher
         Already set up.
     post : callable
         Receives each `Suggested`.
-    inline : bool
-        Think in the caller's thread: where on virtual time nothing may happen meanwhile, and where
-        the thought is quick.
+    virtual : bool
+        Whether time is virtual: it stands while a searcher thinks, so no process is worth it.
     """
 
     def __init__(
-        self, searcher: Searcher, post: Callable[[Suggested], None], *, inline: bool
+        self, searcher: Searcher, post: Callable[[Suggested], None], *, virtual: bool
     ) -> None:
         self._searcher = searcher
         self.name = type(searcher).__name__
-        self._mind: Mind | DistantMind = (
-            DistantMind(searcher) if searcher.apart and not inline else Mind(searcher)
-        )
+        self._inline = searcher.quick and _is_own(searcher)
+        apart = searcher.apart and not virtual and not self._inline
+        self._mind: Mind | DistantMind = DistantMind(searcher) if apart else Mind(searcher)
         self._post = post
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._inline = inline
+        self._asked = self._done = 0  # what the thread is to do, and has done
+        self._began: float | None = None
+        self._through = threading.Event()
+        self._through.set()
 
     def start(self) -> None:
         """Begin the thread, where there is one; what is asked before waits for it."""
@@ -67,11 +73,32 @@ class Thinker:
         if self._inline:
             act()
         else:
+            self._asked += 1
+            self._through.clear()
             self._queue.put(act)
 
     def _run(self) -> None:
         while (act := self._queue.get()) is not None:
+            self._began = time.monotonic()
             act()
+            self._began = None
+            self._done += 1
+            if self._done == self._asked:
+                self._through.set()
+
+    def settled(self, seconds: float) -> bool:
+        """Wait until all that was asked is done, `seconds` at most; return whether it is."""
+        while self._done < self._asked:
+            if not self._through.wait(seconds):
+                return False
+            self._through.clear()
+        return True
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the searcher has been at what it does now."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def prepare(self) -> None:
         """Begin what the first suggestion needs, beside the first trials."""
@@ -132,3 +159,7 @@ class Thinker:
         """End the thread; what it has not done by now stays undone."""
         self._queue.put(None)
         self._mind.close()
+
+
+def _is_own(searcher: Searcher) -> bool:
+    return type(searcher).__module__.partition(".")[0] == "nbtune"

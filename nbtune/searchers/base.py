@@ -31,6 +31,7 @@ class Searcher(ABC):
     """Whether all its methods take microseconds, once it is set up: the sweep's thread calls them.
 
     To hand a question over to a thread of the searcher's own would take longer than the answer.
+    It counts for nbtune's own searchers alone: one of somebody else's may hang.
     """
 
     learns: bool = True

@@ -164,6 +164,9 @@ class Inbox:
         """Return seconds since some moment: for durations, whatever becomes of the time of day."""
         return time.monotonic()
 
+    def stand_for(self, settled: Callable[[float], bool]) -> None:
+        """Let virtual time stand until another thread is through; real time goes on."""
+
     def go_on_from(self, moment: float) -> None:
         """Learn when the past of a sweep that is resumed ended; real time needs no telling."""
 

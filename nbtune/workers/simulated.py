@@ -29,6 +29,9 @@ from nbtune.workers.outcome import Course, Outcome, fresh, perform, trial_of
 
 __all__ = ["Simulated", "VirtualInbox"]
 
+IDLE_SECONDS = 0.2
+"""Of real time, in which virtual time stands because nothing is to come."""
+
 _Told: TypeAlias = tuple[int, Mapping[str, float]]
 
 
@@ -46,6 +49,17 @@ class VirtualInbox(Inbox):
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._ready: deque[Event] = deque()
         self._order = itertools.count()
+        self._settled: Callable[[float], bool] = lambda seconds: True
+
+    def stand_for(self, settled: Callable[[float], bool]) -> None:
+        """Let virtual time stand while another thread has the next word.
+
+        Parameters
+        ----------
+        settled : callable
+            Waits so many real seconds at most until the thread is through; returns whether it is.
+        """
+        self._settled = settled
 
     def now(self) -> float:
         """Return the virtual time: seconds since the start."""
@@ -70,13 +84,14 @@ class VirtualInbox(Inbox):
     def get(self, timeout: float | None) -> Event | None:
         """Return what was put from outside, else what is due next, moving the clock there.
 
-        None after `timeout` virtual seconds in which nothing is due. Without a timeout, and with
-        nothing to come, it waits for an event from outside.
+        None after `timeout` virtual seconds in which nothing is due; also after `IDLE_SECONDS` of
+        real time, where only an event from outside can come: so its caller can look elsewhere.
         """
         deadline = None if timeout is None else self._now + timeout
         while True:
+            settled = self._settled(IDLE_SECONDS)
             event = super().get(0)
-            if event is not None:
+            if event is not None or not settled:
                 return event
             if self._ready:
                 return self._ready.popleft()
@@ -89,9 +104,8 @@ class VirtualInbox(Inbox):
             action()
 
     def _get_outside(self, deadline: float | None) -> Event | None:
-        # Virtual time would run away from another thread, a searcher's say, that has the next word:
-        # it gets a millisecond.
-        event = super().get(None if deadline is None else 0.001)
+        # Virtual time would run away from another thread: it gets a millisecond.
+        event = super().get(IDLE_SECONDS if deadline is None else 0.001)
         if event is None and deadline is not None:
             self._now = max(self._now, deadline)
         return event

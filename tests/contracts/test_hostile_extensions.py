@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from driving import wait_until
 
 import nbtune
 from nbtune import Choice, Int, Real, SpaceError, Sweep, SweepError, report
@@ -21,7 +22,7 @@ from nbtune.searchers import Iterative
 from nbtune.searchers.base import Searcher
 from nbtune.stopping import StopRule
 from nbtune.store import Store
-from nbtune.workers import Inline
+from nbtune.workers import Inline, Simulated
 
 PATIENCE = 120  # seconds for what takes one: a busy machine makes it slow, not wrong
 
@@ -189,6 +190,34 @@ def test_a_searcher_that_raises_in_its_setup_is_refused_before_anything_is_store
         Sweep(train, minimize="loss", searcher=RaisesIn("setup"), trials=3)
 
     assert not store.file.exists()
+
+
+_go_on = threading.Event()
+
+
+def hangs(space):
+    _go_on.wait()
+
+
+@pytest.mark.parametrize("where", ["thread", "engine", "virtual time"])
+def test_a_searcher_that_hangs_is_warned_of_and_does_not_hold_the_sweep(where, monkeypatch):
+    monkeypatch.setattr("nbtune.engine.loop.SEARCHER_SECONDS", 0.1)
+    _go_on.clear()
+    searcher = Suggests(hangs, quick=where == "engine")
+    workers = Simulated(1) if where == "virtual time" else Inline(1)
+    sweep = Sweep(train, minimize="loss", searcher=searcher, trials=5, workers=workers)
+
+    try:
+        sweep.start()
+        wait_until(lambda: sweep.warnings)
+        sweep.stop()
+
+        assert sweep.wait(PATIENCE)
+    finally:
+        _go_on.set()
+    assert sweep.status is SweepStatus.STOPPED
+    assert [warning.code for warning in sweep.warnings] == ["searcher-slow"]
+    assert "the searcher Suggests has not answered for 0.1 s" in sweep.warnings[0].text
 
 
 def test_a_process_of_a_searcher_that_dies_is_a_warning_and_the_search_goes_on(tmp_path):

@@ -236,6 +236,33 @@ def test_pause_and_resume_reach_the_other_process(owned):
     assert sweep.wait(PATIENCE)
 
 
+SIMULATED = """
+import nbtune
+from nbtune import Real
+from nbtune.workers import Simulated
+
+def train(x: Real(0, 1)):
+    return {"loss": x}
+
+sweep = nbtune.Sweep(
+    train, minimize="loss", searcher="random", trials=TRIALS, workers=WORKERS, name="shared", seed=3
+).start()
+sweep.pause()
+print("started", flush=True)
+"""
+
+
+def test_a_paused_sweep_on_virtual_time_hears_another_process(owned):
+    owned(run=SIMULATED, workers="Simulated(1)", trials=10**6)
+    sweep = nbtune.load("shared")
+    wait_until(lambda: sweep.status is SweepStatus.PAUSED)
+
+    sweep.stop()
+
+    assert sweep.wait(PATIENCE)
+    assert sweep.status is SweepStatus.STOPPED
+
+
 def test_kill_ends_a_trial_of_another_process_and_the_sweep_goes_on(owned):
     owned(workers="Local(1)")
     sweep = nbtune.load("shared")
