@@ -706,7 +706,7 @@ class Engine:
             end = partial(self._scheduler.end, run.number, run.last_step, score)
             self._turns.tell(run.number, end)
         self._feed.end(run)
-        if status.ended:
+        if status.ended and self._watch.has_rules:
             self._obey(self._watch.ended(run.snapshot(self._job.folder)))
         self._clerk.mark(run)
         if self._announcer.heard:

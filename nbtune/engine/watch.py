@@ -46,6 +46,11 @@ class Watch:
 
     # --- the sweep's limits
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are stop rules: else nobody needs to be told."""
+        return bool(self._rules)
+
     def spent(self) -> EndedBy | None:
         """Return which limit of time ends the sweep now, None where none does."""
         return self._ledger.spent(self._inbox.clock(), self.elapsed)
@@ -83,9 +88,8 @@ class Watch:
 
     def overdue(self) -> Iterator[Run]:
         """Yield the running trials whose deadline has come."""
-        now = self._inbox.clock()
         for run in self._timed():
-            if run.deadline is not None and now >= run.deadline:
+            if run.deadline is not None and self._inbox.clock() >= run.deadline:
                 yield run
 
     def _timed(self) -> list[Run]:
