@@ -45,18 +45,18 @@ DRIVER = textwrap.dedent(
 
 
 @pytest.fixture
-def kernel(tmp_path):
+def kernel(short_path):
     """Start a driver in a process group of its own; return it with the ids of its family."""
     started = []
 
     def start(busy):
         process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(tmp_path), "busy" if busy else "idle"],
+            [sys.executable, "-c", DRIVER, str(short_path), "busy" if busy else "idle"],
             start_new_session=True,
         )
         started.append(process)
-        wait_until(lambda: len(list(tmp_path.glob("family-*.txt"))) == 2)
-        told = [path.read_text().split() for path in tmp_path.glob("family-*.txt")]
+        wait_until(lambda: len(list(short_path.glob("family-*.txt"))) == 2)
+        told = [path.read_text().split() for path in short_path.glob("family-*.txt")]
         return process, [int(pid) for pids in told for pid in pids]
 
     yield start
@@ -118,13 +118,13 @@ def test_a_dead_kernel_leaves_no_process(kernel, way, busy):
 
 
 def test_a_kernel_that_dies_with_its_reaper_leaves_files_only_until_the_next_start(
-    kernel, tmp_path
+    kernel, short_path
 ):
     driver, family = kernel(False)
     ways_to_die()["killed_with_its_reaper"](driver)
     driver.wait()
     wait_until(lambda: all(map(is_gone, family)))
-    (folder,) = (tmp_path / "temp").glob("nbtune-*")
+    (folder,) = (short_path / "temp").glob("nbtune-*")
 
     remove_leftovers()
 

@@ -17,7 +17,8 @@ def test_a_sweep_completes_or_says_what_is_wrong(tmp_path, name):
 
     assert re.search(ENVIRONMENTS[name].says, seen["said"]), seen
     assert seen["status"] in ("completed", "failed"), seen
-    assert (seen["status"] == "completed") == (seen["trials"] == TRIALS), seen
+    # One whose store is full may have run all of its trials, and fails all the same.
+    assert seen["status"] == "failed" or seen["trials"] == TRIALS, seen
 
 
 def test_a_pool_in_another_pid_namespace_leaves_this_ones_alone(tmp_path, monkeypatch):
