@@ -94,9 +94,9 @@ def releasing(go):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(tmp_path, monkeypatch):
+def nothing_is_left(tmp_path, short_path, monkeypatch):
     """Assert that neither process, thread, semaphore, shared memory nor temporary file remains."""
-    temporary = tmp_path / "temp"
+    temporary = short_path / "temp"  # a socket finds room in it
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.setenv("TMPDIR", str(temporary))
