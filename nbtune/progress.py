@@ -106,7 +106,7 @@ class ProgressLine:
     def leave(self) -> None:
         """End the line, so that what comes next is written below it."""
         if self._open and sys.stderr is not None:
-            self._open, self._shown = False, ""
+            self._open = False
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write("\n")
                 sys.stderr.flush()

@@ -24,7 +24,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from shells import ipython
 
 import nbtune
 from nbtune import NbtuneError, Real, Space, Sweep, schedulers, searchers, stopping, workers
@@ -127,6 +127,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = folder / "store"
+        self._closing = contextlib.ExitStack()
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -151,9 +152,7 @@ class World:
     @cached_property
     def shell(self) -> InteractiveShell:
         os.environ["NBTUNE_STORE"] = str(self.folder / "shell")
-        config = Config()
-        config.HistoryManager.hist_file = ":memory:"
-        shell = InteractiveShell.instance(config=config)
+        shell = self._closing.enter_context(ipython())
         shell.run_line_magic("load_ext", "nbtune")
         shell.user_ns["train"] = train
         options = "--minimize loss --trials 2 --searcher random --workers 1 --quiet --wait"
@@ -174,8 +173,8 @@ class World:
                 if isinstance(value, Sweep) and value.running_here:
                     value.stop()
                     value.wait(20)
-            InteractiveShell.clear_instance()
             os.environ.pop("NBTUNE_STORE", None)
+        self._closing.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

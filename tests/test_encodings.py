@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
+from scipy.stats import kstest
 from spaces import spaces
 
 from nbtune.searchers.bayes.columns import Columns
 from nbtune.searchers.optuna_space import OptunaSpace
 from nbtune.searchers.tokens import Tokens
-from nbtune.space import Choice
+from nbtune.space import Choice, Int, LogNormal, Normal, Space
 
 seeds = st.integers(0, 2**32)
 
@@ -53,6 +54,7 @@ def test_the_columns_of_a_value_are_those_of_where_it_settles(space, data):
 
 
 @given(space=spaces(), quantiles=st.integers(2, 12), seed=seeds)
+@example(space=Space({"x": Normal(0.0, 1.0, step=0.5)}), quantiles=4, seed=0)
 def test_tokens_come_back_from_the_params_that_they_make(space, quantiles, seed):  # FEATURES A7
     tokens = Tokens(space, quantiles)
     given_tokens = tokens.of(space.sample(seed))
@@ -61,6 +63,29 @@ def test_tokens_come_back_from_the_params_that_they_make(space, quantiles, seed)
 
     assert space.validate(made) == made
     assert tokens.of(made).tolist() == given_tokens.tolist()
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        Int(0, 24),
+        Int(1, 400, log=True),
+        Normal(0.0, 0.2, step=1),
+        Normal(0.0, 50.0, step=0.5),
+        LogNormal(0.0, 0.5, step=0.5),
+    ],
+)
+def test_tokens_by_their_weights_give_what_a_draw_gives(domain):
+    space = Space({"x": domain})
+    tokens = Tokens(space, 10)
+    [axis] = tokens.axes
+    rng = np.random.default_rng(0)
+
+    chosen = rng.choice(axis.count, size=(4000, 1), p=axis.weights)
+    made = [tokens.params(token, rng.random(1))["x"] for token in chosen]
+
+    drawn = [space.sample(seed)["x"] for seed in range(4000)]
+    assert kstest(made, drawn, method="asymp").pvalue > 0.01
 
 
 @given(space=spaces(), seed=seeds)

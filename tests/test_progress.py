@@ -95,6 +95,17 @@ def test_on_a_terminal_the_line_grows_in_its_place(script):
     assert said.rpartition("\r\x1b[K")[2].startswith("digits: completed, 3 of 3 trials")
 
 
+def test_a_line_that_was_ended_is_not_written_again(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    line, done = ProgressLine(), ended(mixed())
+
+    line.show(done)  # at a tick that came between the sweep's last state and its end
+    line.show(done)
+    line.leave()
+
+    assert sys.stderr.getvalue().count("\n") == 1
+
+
 def test_without_progress_nothing_is_said(capfd):
     quick(progress=False).run()
 

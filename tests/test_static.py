@@ -5,9 +5,9 @@ import re
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from pictured import FAILURE, SPACE, Shown, curve, ended, made, mixed, snapshot
+from shells import ipython
 
 from nbtune.sweep_warning import SweepWarning
 from nbtune.trial import Status
@@ -30,9 +30,8 @@ def twin():
 
 @pytest.fixture
 def shell():
-    shell = InteractiveShell.instance()
-    yield shell
-    InteractiveShell.clear_instance()
+    with ipython() as shell:
+        yield shell
 
 
 def test_summary_figure_and_table_are_outputs_of_their_own(twin):

@@ -5,8 +5,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nbtune.space import Choice, Dimension, Domain, Space
-from nbtune.space.unit import bin_at
+from nbtune.space import Choice, Dimension, Domain, LogNormal, Normal, Space
+from nbtune.space.unit import bin_at, exact
 from nbtune.trial import Params
 
 __all__ = ["INACTIVE", "Axis", "Tokens"]
@@ -34,6 +34,8 @@ class Axis:
         The axis, before this one, and its token on which this one depends.
     places, groups : array, shape (n_values,)
         The place of each value in [0, 1], ascending, and its token; empty for a continuum.
+    masses : array, shape (n_values,)
+        How likely a draw gives each value; empty for a continuum.
     """
 
     count: int
@@ -42,6 +44,7 @@ class Axis:
     parent: tuple[int, int] | None
     places: Array
     groups: Sequence
+    masses: Array
 
     def token(self, place: float) -> int | None:
         """Return the token of a place in [0, 1]; None for an option of weight 0."""
@@ -56,8 +59,10 @@ class Axis:
         """Return a place that belongs to a token; `share` in [0, 1) says which of them."""
         if not len(self.places):
             return (token + share) / self.count
-        members = self.places[self.groups == token]
-        return float(members[int(share * len(members))])
+        members = np.flatnonzero(self.groups == token)
+        upto = np.cumsum(self.masses[members])
+        chosen = np.searchsorted(upto, share * upto[-1], side="right")
+        return float(self.places[members[min(int(chosen), len(members) - 1)]])
 
 
 class Tokens:
@@ -134,32 +139,51 @@ def _option(choice: Domain, index: int) -> Any:
 def _axis(dim: Dimension, quantiles: int, parent: tuple[int, int] | None) -> Axis:
     domain = dim.domain
     if isinstance(domain, Choice):
-        weights = np.ones(len(domain.options)) if domain.weights is None else domain.weights
-        drawn = np.flatnonzero(weights)
+        given = np.ones(len(domain.options)) if domain.weights is None else domain.weights
+        drawn = np.flatnonzero(given)
         places = (drawn + 0.5) / len(domain.options)
         groups = np.arange(len(drawn))
-        weights = np.asarray(weights, dtype=np.float64)[drawn]
-        ordered = False
+        masses = np.asarray(given, dtype=np.float64)[drawn]
     else:
-        places, groups = _cut(domain, quantiles)
-        count = int(groups[-1]) + 1 if len(groups) else quantiles
-        weights, ordered = np.ones(count), True
+        places = np.sort([domain.to_unit(value) for value in _values(domain)])
+        groups, masses = _cut(places, quantiles), _masses(places)
+    weights = np.bincount(groups, masses) if len(places) else np.ones(quantiles)
     return Axis(
         count=len(weights),
-        ordered=ordered,
+        ordered=not isinstance(domain, Choice),
         weights=weights / weights.sum(),
         parent=parent,
         places=places,
         groups=groups,
+        masses=masses,
     )
 
 
-def _cut(domain: Domain, quantiles: int) -> tuple[Array, Sequence]:
-    """Return the place of each value, ascending, and its token; empty for a continuum."""
+def _values(domain: Domain) -> list[Any]:
+    """Return the values that draws give; none when they are too many to be listed."""
+    if isinstance(domain, Normal | LogNormal):
+        if domain.lattice is None:
+            return []
+        first, last = (domain.lattice.nearest(exact(domain.from_unit(end))) for end in (0.0, 1.0))
+        indices = range(first, last + 1) if last - first < _MOST_LISTED else range(0)
+        return [float(domain.lattice.value(index)) for index in indices]
     if domain.size is None or domain.size > _MOST_LISTED:
-        return np.empty(0), np.empty(0, dtype=np.int64)
-    places = np.sort([domain.to_unit(domain.at(index)) for index in range(domain.size)])
-    if domain.size <= 2 * quantiles:
-        return places, np.arange(domain.size)
+        return []
+    return [domain.at(index) for index in range(domain.size)]
+
+
+def _cut(places: Array, quantiles: int) -> Sequence:
+    """Return the token of each place: one each where they are few, else one a quantile."""
+    if len(places) <= 2 * quantiles:
+        return np.arange(len(places))
     parts = np.minimum((places * quantiles).astype(np.int64), quantiles - 1)
-    return places, np.unique(parts, return_inverse=True)[1]  # a part may hold no value
+    return np.unique(parts, return_inverse=True)[1]  # a part may hold no value
+
+
+def _masses(places: Array) -> Array:
+    """Return the widths of the bins, one after another from 0, whose middles the places are."""
+    edge, widths = 0.0, np.empty(len(places))
+    for index, place in enumerate(places.tolist()):
+        widths[index] = 2.0 * (place - edge)
+        edge += widths[index]
+    return np.maximum(widths, 1e-12)  # rounded, those of a normal's tails may be below

@@ -1,11 +1,8 @@
 """A real IPython with nbtune loaded, in a working folder of its own."""
 
-import atexit
-
 import pytest
 from driving import PATIENCE
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from shells import ipython
 
 from magics import LINE, tune
 
@@ -15,19 +12,13 @@ def shell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.delenv("NBTUNE_STORE", raising=False)
-    config = Config()
-    config.HistoryManager.hist_file = ":memory:"
-    config.InteractiveShell.colors = "nocolor"
-    shell = InteractiveShell.instance(config=config)
-    shell.run_line_magic("load_ext", "nbtune")
-    yield shell
-    for value in list(shell.user_ns.values()):
-        if type(value).__name__ == "Sweep" and value.running_here:
-            value.stop()
-            value.wait(PATIENCE)
-    atexit.unregister(shell.atexit_operations)
-    shell.atexit_operations()
-    InteractiveShell.clear_instance()
+    with ipython() as shell:
+        shell.run_line_magic("load_ext", "nbtune")
+        yield shell
+        for value in list(shell.user_ns.values()):
+            if type(value).__name__ == "Sweep" and value.running_here:
+                value.stop()
+                value.wait(PATIENCE)
 
 
 @pytest.fixture

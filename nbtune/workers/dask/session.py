@@ -357,13 +357,14 @@ class Session:
             self._not_before[station.address] = time.monotonic() + _AGAIN_SECONDS
         for seat in station.seats:
             self._seats.pop(seat.index, None)
+        self._count()  # before anybody hears of it
+        for seat in station.seats:
             if seat.number is not None:
                 self._end_lost(
                     seat.number, seat.index, f"Dask worker {station.address} was lost: {why}"
                 )
             elif seat.up and seat.held:
                 self._post(SlotGone(slot=seat.index))
-        self._count()
         self._look.set()
 
     def _end_lost(self, number: int, slot: int, message: str) -> None:
