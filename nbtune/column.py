@@ -11,7 +11,7 @@ __all__ = ["Column"]
 class Column:
     """One value, or one row of values, an index; what was never set is `fill`.
 
-    What `first` has returned keeps its size: a reader on another thread is not disturbed by growth.
+    One thread sets values and takes views; any other takes a `copy`, which changes nothing here.
 
     Parameters
     ----------
@@ -38,6 +38,13 @@ class Column:
         """Return the first `count` values as a view, shape (count,) or (count, width)."""
         self._make_room(count)
         return self._array[:count]
+
+    def copy(self, count: int) -> NDArray[Any]:
+        """Return a copy of the first `count` values, shape (count,) or (count, width)."""
+        array = self._array  # another thread may put a larger one in its place
+        found = np.full((count, *array.shape[1:]), self._fill, array.dtype)
+        found[: len(array)] = array[:count]
+        return found
 
     def _make_room(self, count: int) -> None:
         size = len(self._array)

@@ -30,3 +30,17 @@ def test_a_row_holds_several_values():
 
     assert column.first(71)[70].tolist() == [1.0, 2.0]
     assert column.first(71).shape == (71, 2)
+
+
+def test_a_copy_of_more_than_there_is_leaves_the_column_as_it_is():
+    column = Column(np.float64, -1.0, width=2)
+    column[0] = [1.0, 2.0]
+    view = column.first(1)
+
+    copied = column.copy(1000)
+    view[0] = [3.0, 4.0]  # as another thread may, whose array must not have been replaced
+
+    assert copied.shape == (1000, 2)
+    assert copied[:2].tolist() == [[1.0, 2.0], [-1.0, -1.0]]
+    assert column[0].tolist() == [3.0, 4.0]
+    assert column.copy(1).tolist() == [[3.0, 4.0]]

@@ -1,7 +1,9 @@
 """The trials of a snapshot: a sequence like any other, whether they are in memory or not."""
 
+import copy
 import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -74,6 +76,17 @@ def test_a_trial_out_of_memory_is_what_it_was(tmp_path):
     for trial in (*range(5), *range(6, 20)):
         assert found[trial] == made[trial]
     assert str(found[5].reports) == str(made[5].reports)  # nan is not nan
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_of_it_needs_no_file(tmp_path, copied):
+    made = [each for each in several(tmp_path) if each.number != 5]
+    found = book_of([dataclasses.replace(t, number=n) for n, t in enumerate(made)], tmp_path)
+
+    again = copied(found.listed())
+
+    assert isinstance(again, TrialList)
+    assert list(again) == list(found.listed())
 
 
 def test_it_is_a_sequence(tmp_path):

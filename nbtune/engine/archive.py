@@ -110,11 +110,11 @@ class Archive:
 
         It is the caller's own.
         """
-        return self._statuses.first(count).copy()
+        return self._statuses.copy(count)
 
     def scores(self, count: int) -> NDArray[np.float64]:
         """Return rows as `row_of_scores`, shape (count, n_goals), as `statuses` does."""
-        return self._scores.first(count).copy()
+        return self._scores.copy(count)
 
     def _encoded(self, trial: Trial) -> bytes | None:
         reports = trial.reports_so_far

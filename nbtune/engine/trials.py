@@ -1,7 +1,7 @@
 """Every trial of a sweep as a sequence, most of them outside of memory once there are many."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,9 @@ class TrialList(Sequence[Trial]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TrialList.of, (list(self),)  # the file stays here
 
     def __repr__(self) -> str:
         return f"<{self._count:,} trials>"
